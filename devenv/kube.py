@@ -1,0 +1,180 @@
+"""The Kubernetes API of our cluster: the only module that imports the kubernetes client."""
+
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+from devenv import manifest
+from devenv.errors import DevenvError
+from devenv.manifest import MANAGED_BY, MANAGER, Document
+from devenv.state import Folder
+
+REQUEST_WITHIN_S = 15.0
+LOG_LINES = 30
+# What is pruned when the manifests drop it: never a namespace, a volume or a claim, which hold data.
+PRUNED = (
+    ("v1", "ConfigMap"), ("v1", "Secret"), ("v1", "Service"), ("v1", "ServiceAccount"), ("apps/v1", "Deployment"),
+    ("apps/v1", "StatefulSet"), ("apps/v1", "DaemonSet"), ("batch/v1", "Job"), ("batch/v1", "CronJob"),
+    ("networking.k8s.io/v1", "Ingress"), ("networking.k8s.io/v1", "NetworkPolicy"),
+    ("rbac.authorization.k8s.io/v1", "Role"), ("rbac.authorization.k8s.io/v1", "RoleBinding"),
+    ("policy/v1", "PodDisruptionBudget"), ("autoscaling/v2", "HorizontalPodAutoscaler"),
+)  # fmt: skip
+NAMESPACED = {kind: version for version, kind in PRUNED} | {"PersistentVolumeClaim": "v1", "Pod": "v1"}
+
+
+class Api:
+    """A connection by the environment's own kubeconfig. Every request has a time limit."""
+
+    def __init__(self, where: Folder, namespace: str) -> None:
+        from kubernetes import client, config, dynamic
+
+        self.namespace = namespace
+        try:
+            connection = config.new_client_from_config(str(where.kubeconfig))
+        except config.ConfigException as error:
+            raise DevenvError(f"{where.kubeconfig}: {error}; run `devenv up`") from error
+        self._core = client.CoreV1Api(connection)
+        # The discovery reads and writes a cache file: one thread at a time.
+        self._discovery = threading.Lock()
+        with explained("reach the Kubernetes API"):
+            self._dynamic = dynamic.DynamicClient(connection, cache_file=str(where.path / "discovery.json"))
+
+    def _resource(self, api_version: str, kind: str) -> Any:
+        from kubernetes.dynamic.exceptions import ResourceNotFoundError
+
+        with self._discovery:
+            try:
+                return self._dynamic.resources.get(api_version=api_version, kind=kind)
+            except ResourceNotFoundError:
+                raise DevenvError(f"{api_version} {kind}: this cluster has no such kind") from None
+
+    def apply(self, obj: Document) -> None:
+        """Server-side apply as field manager devenv: what we name is ours, what others set beside it stays."""
+        with explained(f"apply {manifest.key(obj)}"):
+            self._dynamic.server_side_apply(
+                self._resource(obj["apiVersion"], obj["kind"]),
+                body=obj,
+                name=obj["metadata"]["name"],
+                namespace=obj["metadata"].get("namespace"),
+                field_manager=MANAGER,
+                force_conflicts=True,
+                _request_timeout=REQUEST_WITHIN_S,
+            )
+
+    def get(self, obj: Document) -> Document | None:
+        """Return the living object of the same kind and name, or None."""
+        from kubernetes.dynamic.exceptions import NotFoundError
+
+        resource = self._resource(obj["apiVersion"], obj["kind"])
+        meta = obj["metadata"]
+        try:
+            with explained(f"read {manifest.key(obj)}"):
+                found = resource.get(
+                    name=meta["name"], namespace=meta.get("namespace"), _request_timeout=REQUEST_WITHIN_S
+                )
+        except NotFoundError:
+            return None
+        return dict(found.to_dict())
+
+    def objects(self, api_version: str, kind: str, selector: str = "") -> list[Document]:
+        """Return the objects of a kind in our namespace."""
+        with explained(f"list {kind}"):
+            resource = self._resource(api_version, kind)
+            found = resource.get(
+                namespace=self.namespace, label_selector=selector, _request_timeout=REQUEST_WITHIN_S
+            ).to_dict()
+        return [{**item, "apiVersion": api_version, "kind": kind} for item in found["items"]]
+
+    def ours(self, wanted: Iterable[Document]) -> list[Document]:
+        """Return what devenv applied: the wanted objects that are there, and whatever else it may remove again."""
+        with ThreadPoolExecutor() as pool:
+            lists = pool.map(lambda kind: self.objects(kind[0], kind[1], f"{MANAGED_BY}={MANAGER}"), PRUNED)
+            singles = pool.map(self.get, [o for o in wanted if (o["apiVersion"], o["kind"]) not in PRUNED])
+            return [obj for found in lists for obj in found] + [obj for obj in singles if obj]
+
+    def delete(self, obj: Mapping[str, Any]) -> None:
+        """Delete an object with what it owns, in the foreground. None there is no error."""
+        from kubernetes.dynamic.exceptions import NotFoundError
+
+        resource, meta = self._resource(obj["apiVersion"], obj["kind"]), obj["metadata"]
+        try:
+            with explained(f"delete {manifest.key(obj)}"):
+                resource.delete(
+                    name=meta["name"],
+                    namespace=meta.get("namespace"),
+                    body={"propagationPolicy": "Foreground"},
+                    _request_timeout=REQUEST_WITHIN_S,
+                )
+        except NotFoundError:
+            return
+
+    def log(self, pod: str) -> str:
+        """Return the last lines of the container of the pod that most likely tells why it is not well."""
+        from kubernetes.client import ApiException
+
+        try:
+            seen = self._core.read_namespaced_pod(pod, self.namespace, _request_timeout=REQUEST_WITHIN_S)
+            container, previous = culprit(self._core.api_client.sanitize_for_serialization(seen))
+            text = self._core.read_namespaced_pod_log(
+                pod, self.namespace, container=container, previous=previous,
+                tail_lines=LOG_LINES, _request_timeout=REQUEST_WITHIN_S,
+            )  # fmt: skip
+        except ApiException as error:
+            return f"(no log: {reason(error)})"
+        return str(text)
+
+    def answers(self) -> bool:
+        """Whether the API server says that it is ready."""
+        from urllib3.exceptions import HTTPError
+
+        try:
+            with explained("ask the API server"):
+                self._core.api_client.call_api(
+                    "/readyz", "GET", auth_settings=["BearerToken"], _request_timeout=2.0, _preload_content=False
+                )
+        except (DevenvError, HTTPError):
+            return False
+        return True
+
+
+def culprit(pod: Document) -> tuple[str, bool]:
+    """Return the container whose log to show, and whether it is the log of its previous run."""
+    status = pod.get("status", {})
+    seen = [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
+    for container in seen:
+        state, last = container.get("state", {}), container.get("lastState", {})
+        if (state.get("terminated") or {}).get("exitCode"):
+            return container["name"], False
+        if "waiting" in state and "terminated" in last:
+            return container["name"], True
+    unready = next((c for c in seen if not c.get("ready") and "running" in c.get("state", {})), None)
+    return (unready or seen[-1])["name"] if seen else pod["spec"]["containers"][0]["name"], False
+
+
+@contextmanager
+def explained(doing: str) -> Iterator[None]:
+    """Turn the client's errors into ours, except "not found", which callers ask for."""
+    from kubernetes.client import ApiException
+    from kubernetes.dynamic.exceptions import NotFoundError
+    from urllib3.exceptions import HTTPError
+
+    try:
+        yield
+    except NotFoundError:
+        raise
+    except ApiException as error:
+        raise DevenvError(f"{doing}: {reason(error)}") from error
+    except HTTPError as error:
+        raise DevenvError(f"{doing}: the API server does not answer: {error}") from error
+
+
+def reason(error: Any) -> str:
+    """Return the message of the Status that the API server answered with."""
+    import json
+
+    try:
+        return str(json.loads(error.body)["message"])
+    except (TypeError, ValueError, KeyError):
+        return f"{error.status} {error.reason}"

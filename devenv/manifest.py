@@ -1,0 +1,134 @@
+"""Kubernetes objects before they are applied: pure functions from documents to documents."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from copy import deepcopy
+from typing import Any
+
+from devenv.digest import of_value
+
+Document = dict[str, Any]
+
+MANAGED_BY = "app.kubernetes.io/managed-by"
+MANAGER = "devenv"
+SOURCE = "devenv/source"  # the hash of what we applied
+CONFIG = "devenv/config"  # on a pod template: the hash of the ConfigMaps and Secrets that it reads
+RUNS = ("Deployment", "StatefulSet", "DaemonSet", "Job")
+# Kinds without a namespace that a stack may bring along; the API's own list (kubectl api-resources).
+CLUSTER_SCOPED = (
+    "Namespace", "ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition", "IngressClass", "PersistentVolume",
+    "PriorityClass", "RuntimeClass", "StorageClass", "ValidatingWebhookConfiguration", "MutatingWebhookConfiguration",
+)  # fmt: skip
+# What other objects name comes before them; kinds that are not here come last.
+FIRST = (
+    "Namespace", "CustomResourceDefinition", "PriorityClass", "StorageClass", "ServiceAccount", "ClusterRole", "Role",
+    "ClusterRoleBinding", "RoleBinding", "Secret", "ConfigMap", "PersistentVolumeClaim", "Service",
+)  # fmt: skip
+
+
+def key(obj: Mapping[str, Any]) -> str:
+    """Return `deployment/api`: how a person names an object."""
+    return f"{obj['kind'].lower()}/{obj['metadata']['name']}"
+
+
+def pod_template(obj: Document) -> Document | None:
+    if obj["kind"] == "Pod":
+        return obj
+    return obj["spec"]["template"] if obj["kind"] in RUNS else None
+
+
+def containers(obj: Document) -> Iterator[Document]:
+    """Yield the containers and init containers of whatever runs pods."""
+    if template := pod_template(obj):
+        yield from template["spec"].get("initContainers") or ()
+        yield from template["spec"].get("containers") or ()
+
+
+def images(obj: Document) -> set[str]:
+    return {c["image"] for c in containers(obj)}
+
+
+def repository(image: str) -> str:
+    """Return an image reference without tag and digest, in full: `postgres:15` is docker.io/library/postgres.
+
+    Source: the reference grammar of distribution; a first part with a dot, a colon or `localhost` is a host.
+    """
+    name = image.split("@")[0]
+    head, slash, last = name.rpartition("/")
+    name = f"{head}{slash}{last.split(':')[0]}"
+    host, slash, _ = name.partition("/")
+    if not slash:
+        return f"docker.io/library/{name}"
+    return name if "." in host or ":" in host or host == "localhost" else f"docker.io/{name}"
+
+
+def with_images(obj: Document, references: Mapping[str, str]) -> Document:
+    """Return the object with each image whose repository is a key of `references` replaced."""
+    new = deepcopy(obj)
+    for container in containers(new):
+        container["image"] = references.get(repository(container["image"]), container["image"])
+    return new
+
+
+def config_names(value: Any, field: str = "") -> set[str]:
+    """Return `configmap/x` and `secret/x` for all that a pod template reads.
+
+    Source: the Kubernetes API, EnvVarSource, EnvFromSource, VolumeSource and ProjectedVolumeSource.
+    """
+    if isinstance(value, list):
+        return {name for item in value for name in config_names(item, field)}
+    if not isinstance(value, dict):
+        return set()
+    kind = {"configMap": "configmap", "configMapRef": "configmap", "configMapKeyRef": "configmap",
+            "secret": "secret", "secretRef": "secret", "secretKeyRef": "secret"}.get(field)  # fmt: skip
+    name = value.get("name") or value.get("secretName")
+    here = {f"{kind}/{name}"} if kind and name else set()
+    return here | {n for k, v in value.items() for n in config_names(v, k)}
+
+
+def with_config_hash(obj: Document, sources: Mapping[str, str]) -> Document:
+    """Return the object with the hash of what its pods read, so that new content means new pods."""
+    template = pod_template(obj)
+    read = sorted(config_names(template["spec"]) & sources.keys()) if template else []
+    if obj["kind"] not in RUNS or not read:
+        return obj
+    new = deepcopy(obj)
+    annotations = new["spec"]["template"].setdefault("metadata", {}).setdefault("annotations", {})
+    annotations[CONFIG] = of_value([sources[name] for name in read])
+    return new
+
+
+def claimed(obj: Document, namespace: str) -> Document:
+    """Return the object as we apply it: in its namespace, labelled as ours, with the hash of its source."""
+    new = deepcopy(obj)
+    meta = new["metadata"]
+    if new["kind"] not in CLUSTER_SCOPED:
+        meta.setdefault("namespace", namespace)
+    meta.setdefault("labels", {})[MANAGED_BY] = MANAGER
+    meta.setdefault("annotations", {})[SOURCE] = of_value(new)
+    return new
+
+
+def source(obj: Mapping[str, Any]) -> str:
+    """Return the hash of the source that the object was applied from, or nothing."""
+    return str((obj["metadata"].get("annotations") or {}).get(SOURCE, ""))
+
+
+def secret(name: str, data: Mapping[str, str]) -> Document:
+    head = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}}
+    return {**head, "type": "Opaque", "stringData": dict(data)}
+
+
+def node_port(name: str, service: Document, port: int) -> Document | None:
+    """Return a NodePort Service that leads where `port` of `service` leads, or None if it has no such port."""
+    found = next((p for p in service["spec"].get("ports") or () if p["port"] == port), None)
+    if found is None:
+        return None
+    way = {k: found[k] for k in ("port", "targetPort") if k in found}
+    spec = {"type": "NodePort", "selector": service["spec"]["selector"], "ports": [way]}
+    return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": spec}
+
+
+def in_order(objects: Iterable[Document]) -> list[Document]:
+    """Return the objects so that what others need comes first."""
+    rank = {kind: n for n, kind in enumerate(FIRST)}
+    return sorted(objects, key=lambda o: (rank.get(o["kind"], len(rank)), key(o)))

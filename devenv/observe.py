@@ -1,0 +1,99 @@
+"""What is there: one snapshot of the Docker host, the cluster, its objects and the forwards. Changes nothing."""
+
+import shutil
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+
+from devenv import docker_host, forward, images, kind, manifest, node, readiness, state
+from devenv.errors import DevenvError
+from devenv.kube import NAMESPACED, Api
+from devenv.manifest import Document
+from devenv.plan import Cluster, Observed
+from devenv.readiness import Object, Readiness
+from devenv.stack import Stack
+from devenv.state import Folder
+
+# What a first build writes: node image, stack images, layers in the cache; and what a warm start needs.
+FIRST_BUILD_BYTES, WARM_BYTES = 12 << 30, 2 << 30
+
+
+def snapshot(want: Stack, where: Folder) -> Observed:
+    """Return what is there of what is wanted. Raise DevenvError for a cluster that is not ours."""
+    project = want.settings.project
+    with ThreadPoolExecutor() as pool:
+        host_images = pool.submit(docker_host.image_refs)
+        cluster = pool.submit(kind.observe, project.name)
+        refs = [i.source.pull for i in want.images.values() if i.source.pull]
+        missing = [r for r in refs if not covered(want, r, host_images.result())]
+        answers = dict(zip(missing, pool.map(images.registry_answers, missing), strict=True))
+        if cluster.result()[0] is Cluster.FOREIGN:
+            raise kind.refuse_foreign(project.name)
+        if cluster.result()[0] is not Cluster.RUNNING:
+            return Observed(host_images.result(), answers, cluster.result()[0])
+        on_node = pool.submit(node.images, kind.node(project.name))
+        api = connect(want, where)
+        ours = {manifest.key(obj): obj for obj in api.ours(want.objects)}
+        pods, sets = api.objects("v1", "Pod"), api.objects("apps/v1", "ReplicaSet")
+        runs = [manifest.key(o) for o in want.objects if o["kind"] in manifest.RUNS]
+        return Observed(
+            host_images=host_images.result(),
+            registries=answers,
+            cluster=Cluster.RUNNING,
+            node_images=on_node.result(),
+            sources={key: manifest.source(obj) for key, obj in ours.items()},
+            readiness={key: readiness.of(key, ours.get(key), pods, sets) for key in runs},
+            strays=tuple(sorted(ours.keys() - {manifest.key(o) for o in want.objects})),
+            forwards_hash=forward.served_hash(where),
+        )
+
+
+def covered(want: Stack, pull: str, there: frozenset[str]) -> bool:
+    return all(i.ref in there for i in want.images.values() if i.source.pull == pull)
+
+
+def connect(want: Stack, where: Folder) -> Api:
+    """Return a connection to the cluster's API; a kubeconfig that was lost is written again."""
+    project = want.settings.project
+    if not where.kubeconfig.exists():
+        kind.write_kubeconfig(project.name, project.namespace, where)
+    return Api(where, project.namespace)
+
+
+def look(api: Api, obj: Document) -> Readiness:
+    """Return the readiness of one object, with the pods that tell why."""
+    seen = api.get(obj)
+    pods: Iterable[Object] = api.objects("v1", "Pod") if seen else ()
+    sets = api.objects("apps/v1", "ReplicaSet") if seen and obj["kind"] == "Deployment" else ()
+    return readiness.of(manifest.key(obj), seen, pods, sets)
+
+
+def stray(key: str, namespace: str) -> Document:
+    """Return what names a stray object to the API."""
+    kinds = {kind.lower(): kind for kind in NAMESPACED}
+    lower, _, name = key.partition("/")
+    meta = {"name": name, "namespace": namespace}
+    return {"apiVersion": NAMESPACED[kinds[lower]], "kind": kinds[lower], "metadata": meta}
+
+
+def refusals(want: Stack, have: Observed, where: Folder) -> None:
+    """Raise DevenvError for what would stop `up` half-way: taken ports, a full disk. Nothing was changed yet."""
+    faults = [] if state.is_locked(where.forwards_lock) else forward.taken_ports(want.forwards)
+    if shortage := disk_shortage(want, have):
+        faults.append(shortage)
+    if faults:
+        raise DevenvError("\n".join(faults))
+
+
+def disk_shortage(want: Stack, have: Observed) -> str:
+    """Return what to say where the daemon's disk has too little room for what is left to make, or nothing."""
+    root = docker_host.root_dir()
+    if not root.exists() or have.cluster is Cluster.RUNNING:
+        return ""
+    first = any(want.images[n].ref not in have.host_images for n in ("node", *want.wanted_images))
+    needed, free = FIRST_BUILD_BYTES if first else WARM_BYTES, shutil.disk_usage(root).free
+    if free >= needed:
+        return ""
+    return (
+        f"{root}: {free / 1e9:.1f} GB free, {needed / 1e9:.0f} GB needed; make room (docker system df shows what "
+        f"Docker holds), or give Docker another data-root"
+    )

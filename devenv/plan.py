@@ -1,0 +1,236 @@
+"""What is left to do: a pure function from what is wanted and what is there to ordered steps, each with its cause."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from graphlib import TopologicalSorter
+
+from devenv import manifest
+from devenv.graph import Image
+from devenv.manifest import Document
+from devenv.readiness import Level, Readiness
+from devenv.stack import NODE, Stack
+
+
+class Cluster(Enum):
+    """The state of the kind cluster of our name."""
+
+    ABSENT = "does not exist"
+    FOREIGN = "was not made by devenv"
+    UNFINISHED = "its creation did not finish"
+    STOPPED = "is stopped"
+    RUNNING = "is running"
+
+
+@dataclass(frozen=True)
+class Observed:
+    """One snapshot of what is there."""
+
+    host_images: frozenset[str] = frozenset()  # references on the Docker host
+    registries: Mapping[str, bool] = field(default_factory=dict)  # whether the registry of a reference answers
+    cluster: Cluster = Cluster.ABSENT
+    node_images: frozenset[str] = frozenset()
+    sources: Mapping[str, str] = field(default_factory=dict)  # object -> hash of the source it was applied from
+    readiness: Mapping[str, Readiness] = field(default_factory=dict)
+    strays: tuple[str, ...] = ()  # objects of ours that are wanted no more
+    forwards_hash: str = ""  # of the forwards that a living process serves, or nothing
+
+
+@dataclass(frozen=True)
+class Act:
+    """What a step does, as data; execute.py knows how."""
+
+
+@dataclass(frozen=True)
+class WriteEnvFile(Act):
+    pass
+
+
+@dataclass(frozen=True)
+class ObtainImage(Act):
+    image: str
+    pull: bool
+
+
+@dataclass(frozen=True)
+class MakeCluster(Act):
+    was: Cluster
+
+
+@dataclass(frozen=True)
+class LoadImage(Act):
+    image: str
+
+
+@dataclass(frozen=True)
+class ApplyObjects(Act):
+    keys: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class RunJob(Act):
+    key: str
+
+
+@dataclass(frozen=True)
+class AwaitReady(Act):
+    key: str
+
+
+@dataclass(frozen=True)
+class DeleteObject(Act):
+    key: str
+
+
+@dataclass(frozen=True)
+class StartForwards(Act):
+    pass
+
+
+@dataclass(frozen=True)
+class AwaitForwards(Act):
+    pass
+
+
+@dataclass(frozen=True)
+class Step:
+    name: str  # "image api"
+    act: Act
+    cause: str  # why it is in the plan: "3f9c… is not on the node"
+    within_s: float  # how long it may take
+    needs: tuple[str, ...] = ()  # names of steps; one that is not in the plan is already done
+
+
+def make_plan(want: Stack, have: Observed) -> tuple[Step, ...]:
+    """Return the steps still missing, each one after the steps it needs."""
+    steps = {step.name: step for step in missing(want, have)}
+    needs = {name: tuple(n for n in step.needs if n in steps) for name, step in steps.items()}
+    return tuple(steps[name] for name in TopologicalSorter(needs).static_order())
+
+
+def missing(want: Stack, have: Observed) -> Iterator[Step]:
+    if want.env_text is not None:
+        yield Step("env-file", WriteEnvFile(), f"{want.settings.project.env_file} does not exist", 5)
+    yield from image_steps(want, have)
+    if have.cluster is not Cluster.RUNNING:
+        needs = (f"image {NODE}", "env-file") if have.cluster is not Cluster.STOPPED else ()
+        yield Step("cluster", MakeCluster(have.cluster), have.cluster.value, 300, needs)
+    for name in want.wanted_images:
+        if want.images[name].ref not in have.node_images:
+            cause = f"{tag(want.images[name])} is not on the node"
+            yield Step(f"load {name}", LoadImage(name), cause, 300, ("cluster", f"image {name}"))
+    changed = {manifest.key(o): change(o, have) for o in want.objects}
+    yield from object_steps(want, have, {key: why for key, why in changed.items() if why})
+    yield from forward_steps(want, have)
+
+
+def tag(image: Image) -> str:
+    return image.ref.rpartition(":")[2]
+
+
+def image_steps(want: Stack, have: Observed) -> Iterator[Step]:
+    roots = [*want.wanted_images] if have.cluster in (Cluster.RUNNING, Cluster.STOPPED) else [NODE, *want.wanted_images]
+    needed = [name for name in roots if want.images[name].ref not in have.node_images]
+    for name in obtained(want.images, have, needed):
+        image = want.images[name]
+        pull = is_pulled(image, have)
+        how = f"pulled from {image.source.pull}" if pull else f"built from {folder_name(image)}"
+        cause = f"{tag(image)} is not on this host; {how}"
+        needs = () if pull else tuple(f"image {base}" for base in image.bases)
+        yield Step(f"image {name}", ObtainImage(name, pull), cause, 3600, needs)
+
+
+def folder_name(image: Image) -> str:
+    return image.source.folder.name if image.source.folder else "nothing"
+
+
+def is_pulled(image: Image, have: Observed) -> bool:
+    return image.source.folder is None or bool(image.source.pull and have.registries.get(image.source.pull))
+
+
+def obtained(images: Mapping[str, Image], have: Observed, roots: Iterable[str]) -> list[str]:
+    """Return the images to obtain: those not on the host, and for a built one its bases likewise."""
+    found: dict[str, None] = {}
+    for name in roots:
+        image = images[name]
+        if image.ref in have.host_images:
+            continue
+        if not is_pulled(image, have):
+            found.update(dict.fromkeys(obtained(images, have, image.bases)))
+        found[name] = None
+    return list(found)
+
+
+def change(obj: Document, have: Observed) -> str:
+    """Return why an object has to be applied, or nothing."""
+    key = manifest.key(obj)
+    if key not in have.sources:
+        return "is not in the cluster"
+    return "" if have.sources[key] == manifest.source(obj) else "its source changed"
+
+
+def object_steps(want: Stack, have: Observed, changed: Mapping[str, str]) -> Iterator[Step]:
+    plain = tuple(manifest.key(o) for o in want.objects if o["kind"] not in manifest.RUNS)
+    apply = tuple(key for key in plain if key in changed)
+    if apply:
+        cause = summary(apply, changed)
+        yield Step("objects", ApplyObjects(apply), cause, 60, ("cluster", "env-file"))
+    for obj in want.objects:
+        if obj["kind"] in manifest.RUNS:
+            yield from workload_steps(want, have, obj, changed)
+    for key in have.strays:
+        yield Step(f"delete {key}", DeleteObject(key), "is in the manifests no more", 60, ("cluster", "objects"))
+
+
+def summary(keys: Iterable[str], changed: Mapping[str, str]) -> str:
+    by_cause: dict[str, list[str]] = {}
+    for key in keys:
+        by_cause.setdefault(changed[key], []).append(key)
+    return "; ".join(f"{', '.join(names)}: {cause}" for cause, names in by_cause.items())
+
+
+def workload_steps(want: Stack, have: Observed, obj: Document, changed: Mapping[str, str]) -> Iterator[Step]:
+    key, ready = manifest.key(obj), have.readiness.get(manifest.key(obj))
+    cause = changed.get(key, "")
+    is_job = obj["kind"] == "Job"
+    if is_job and not cause and ready and ready.level is Level.FAILED:
+        cause = "failed last time"
+    needs = ["cluster", "objects", *loads(want, obj), *(f"ready {gate}" for gate in gates_before(want, obj))]
+    if cause:
+        act = RunJob(key) if is_job else ApplyObjects((key,))
+        yield Step(f"{'run' if is_job else 'apply'} {key}", act, cause, 120, tuple(needs))
+    if cause or not ready or ready.level is not Level.READY:
+        why = "was just applied" if cause else (ready.why if ready else "is not in the cluster")
+        needs = [f"run {key}" if is_job else f"apply {key}", "cluster"]
+        yield Step(f"ready {key}", AwaitReady(key), why, want.settings.project.ready_within_s, tuple(needs))
+
+
+def loads(want: Stack, obj: Document) -> list[str]:
+    used = manifest.images(obj)
+    return [f"load {name}" for name in want.wanted_images if want.images[name].ref in used]
+
+
+def gates_before(want: Stack, obj: Document) -> list[str]:
+    """Return the gates that a workload waits for: those that run an image of its own.
+
+    A migration comes from the image of the service that needs it; the database under both must not wait for it.
+    """
+    if manifest.key(obj) in want.gates:
+        return []
+    used = manifest.images(obj)
+    return [gate for gate in want.gates if manifest.images(want.object(gate)) & used & refs(want)]
+
+
+def refs(want: Stack) -> set[str]:
+    return {want.images[name].ref for name in want.wanted_images}
+
+
+def forward_steps(want: Stack, have: Observed) -> Iterator[Step]:
+    if have.forwards_hash == want.forwards_hash:
+        return
+    cause = "what they lead to changed" if have.forwards_hash else "no process serves them"
+    yield Step("forwards", StartForwards(), cause, 30, ("cluster", "objects"))
+    if not want.forwards:
+        return
+    ready = tuple(f"ready {manifest.key(o)}" for o in want.objects if o["kind"] in manifest.RUNS)
+    yield Step("forwards open", AwaitForwards(), "were just started", 60, ("forwards", *ready))

@@ -1,0 +1,119 @@
+"""What is wanted: one frozen value made from the settings, the manifests, the images' folders and the env-file."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from devenv import config, manifest
+from devenv.config import Settings
+from devenv.digest import of_value
+from devenv.errors import UsageError
+from devenv.graph import Image, Source, resolve
+from devenv.manifest import Document
+
+NODE = "node"  # the image of the cluster's node, in the tool's own list
+
+
+@dataclass(frozen=True)
+class Forward:
+    """A forward as its process needs it: where to listen, where to lead, how to ask."""
+
+    name: str
+    local_port: int
+    service: str  # as the project names it
+    way: str  # the NodePort Service of ours that leads to the same pods
+    probe: str
+    hold_s: float
+
+
+@dataclass(frozen=True)
+class Stack:
+    settings: Settings
+    images: Mapping[str, Image]
+    wanted_images: tuple[str, ...]  # those that the node must have
+    objects: tuple[Document, ...]  # in the order in which they are applied
+    forwards: tuple[Forward, ...]
+    env_file: Mapping[str, str]  # its settings, generated ones included
+    env_text: str | None  # what to write into it where it is not there yet
+    aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # image -> its names in the manifests
+
+    @property
+    def forwards_hash(self) -> str:
+        """The hash of what the forwards' process serves; nothing where there is nothing to serve."""
+        return "" if not self.forwards else of_value([vars(f) for f in self.forwards])
+
+    def object(self, key: str) -> Document:
+        return next(o for o in self.objects if manifest.key(o) == key)
+
+    @property
+    def gates(self) -> tuple[str, ...]:
+        return self.settings.project.gates
+
+
+def make(
+    settings: Settings,
+    documents: Iterable[Document],
+    sources: Mapping[str, Source],
+    env_file: Mapping[str, str],
+    env_text: str | None,
+) -> Stack:
+    """Return the wanted state. Raise UsageError for what the parts do not agree on."""
+    project, documents = settings.project, list(documents)
+    images = resolve(sources)
+    names = image_names(settings)
+    written = {i for d in documents for i in manifest.images(d)}
+    aliases = {n: tuple(sorted(w for w in written if manifest.repository(w) == repo)) for repo, n in names.items()}
+    wanted = tuple(name for name in project.images if aliases.get(name))
+    secrets = [secret(settings, name, data, env_file) for name, data in project.secrets.items()]
+    refs = {repo: images[name].ref for repo, name in names.items()}
+    objects = [*secrets, *(manifest.with_images(d, refs) for d in documents)]
+    forwards, ways = [], []
+    for name in project.forwards:
+        forward, way = forward_and_way(settings, name, objects)
+        forwards.append(forward)
+        ways.append(way)
+    if faults := missing_gates(project.gates, objects):
+        raise UsageError(f"{settings.file}: gates: {', '.join(faults)}: no such object in {project.manifests}")
+    hashes = {manifest.key(o): of_value(o) for o in objects if o["kind"] in ("ConfigMap", "Secret")}
+    claimed = [
+        manifest.claimed(manifest.with_config_hash(o, hashes), project.namespace)
+        for o in manifest.in_order([namespace(project.namespace), *objects, *ways])
+    ]
+    return Stack(settings, images, wanted, tuple(claimed), tuple(forwards), env_file, env_text, aliases)
+
+
+def image_names(settings: Settings) -> dict[str, str]:
+    """Return, for each repository that the manifests may name, the image of the project that stands for it."""
+    return {manifest.repository(i.image or i.pull or name): name for name, i in settings.project.images.items()}
+
+
+def namespace(name: str) -> Document:
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+
+
+def secret(settings: Settings, name: str, data: Mapping[str, str], env_file: Mapping[str, str]) -> Document:
+    text = {k: config.substituted(v, settings.project, env_file, run="") for k, v in data.items()}
+    return manifest.secret(name, text)
+
+
+def forward_and_way(settings: Settings, name: str, objects: Iterable[Document]) -> tuple[Forward, Document]:
+    wanted = settings.project.forwards[name]
+    service = next((o for o in objects if manifest.key(o) == f"service/{wanted.service}"), None)
+    if service is None:
+        raise UsageError(f"{settings.file}: forwards.{name}: no Service {wanted.service} in the manifests")
+    way = manifest.node_port(f"devenv-{name}", service, wanted.service_port)
+    if way is None:
+        raise UsageError(
+            f"{settings.file}: forwards.{name}: Service {wanted.service} has no port {wanted.service_port}"
+        )
+    forward = Forward(name, wanted.local_port, wanted.service, way["metadata"]["name"], wanted.probe, wanted.hold_s)
+    return forward, way
+
+
+def missing_gates(gates: Iterable[str], objects: Iterable[Document]) -> list[str]:
+    there = {manifest.key(o) for o in objects}
+    return [gate for gate in gates if gate not in there]
+
+
+def exports(settings: Settings, env_file: Mapping[str, str], run: str) -> dict[str, str]:
+    """Return the project's exported settings; `run` is a fresh word for `${run}`."""
+    return {k: config.substituted(v, settings.project, env_file, run) for k, v in settings.project.env.items()}

@@ -1,0 +1,136 @@
+"""Files at run time: one private folder for each cluster name, in the XDG state folder. The cluster is the state;
+what lies here can be lost without harm."""
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import IO, Any
+
+import platformdirs
+
+from devenv import process
+
+
+@dataclass(frozen=True)
+class Folder:
+    """The runtime folder of one cluster name."""
+
+    path: Path
+
+    @property
+    def kubeconfig(self) -> Path:
+        return self.path / "kubeconfig"
+
+    @property
+    def lock(self) -> Path:
+        # Beside the folder, not in it: `down` removes the folder while it holds the lock.
+        return self.path.with_suffix(".lock")
+
+    @property
+    def socket(self) -> Path:
+        return self.path / "forwards.sock"
+
+    @property
+    def forwards(self) -> Path:
+        return self.path / "forwards.json"
+
+    @property
+    def forwards_lock(self) -> Path:
+        return self.path / "forwards.lock"
+
+    def log(self, name: str) -> Path:
+        return self.path / "logs" / f"{name}.log"
+
+    def make(self) -> None:
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def remove(self) -> None:
+        if self.path.exists():
+            shutil.rmtree(self.path)
+
+
+def folder(name: str) -> Folder:
+    return Folder(Path(platformdirs.user_state_dir("devenv")) / name)
+
+
+def cache() -> Path:
+    """Return the folder for what can be made again: tools, layers of images."""
+    path = Path(platformdirs.user_cache_dir("devenv"))
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def write(path: Path, text: str) -> None:
+    """Write a private file (0600) whole or not at all."""
+    with NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    Path(file.name).replace(path)
+
+
+def read_json(path: Path) -> Any:
+    """Return the file's value, or None where there is none or half a one."""
+    try:
+        return json.loads(path.read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return None
+
+
+def acquired(path: Path, tell: Callable[[str], None]) -> IO[str]:
+    """Return the lock file, held. Its holder may have removed it meanwhile: then the new one is what counts."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    while True:
+        file = path.open("a+")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            tell(f"waiting for {file.read().strip() or 'another devenv'} to end")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        if path.exists() and path.stat().st_ino == os.fstat(file.fileno()).st_ino:
+            return file
+        file.close()
+
+
+@contextmanager
+def locked(where: Folder, doing: str, tell: Callable[[str], None]) -> Iterator[None]:
+    """Hold the lock of a cluster name: one command changes it, another waits and says for whom.
+
+    Children inherit the lock, so that it is free only when the last of a killed command's children is gone.
+    """
+    with acquired(where.lock, tell) as file:
+        file.seek(0)
+        file.truncate()
+        file.write(f"`devenv {doing}` (process {os.getpid()})")
+        file.flush()
+        process.hold(file.fileno())
+        try:
+            yield
+        finally:
+            process.release(file.fileno())
+            file.seek(0)
+            file.truncate()
+
+
+def remove_lock(where: Folder) -> None:
+    """Remove the lock file; only its holder may."""
+    where.lock.unlink(missing_ok=True)
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a living process holds the lock of the file."""
+    try:
+        with path.open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return False
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
