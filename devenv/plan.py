@@ -103,7 +103,17 @@ class Step:
 
 def make_plan(want: Stack, have: Observed) -> tuple[Step, ...]:
     """Return the steps still missing, each one after the steps it needs."""
-    steps = {step.name: step for step in missing(want, have)}
+    return ordered(missing(want, have))
+
+
+def image_plan(want: Stack, have: Observed, names: Iterable[str]) -> tuple[Step, ...]:
+    """Return the part of a plan that brings some images to the host and to the node."""
+    chosen = [*names]
+    return ordered([*obtain_steps(want, have, chosen), *load_steps(want, have, [n for n in chosen if n != NODE])])
+
+
+def ordered(found: Iterable[Step]) -> tuple[Step, ...]:
+    steps = {step.name: step for step in found}
     needs = {name: tuple(n for n in step.needs if n in steps) for name, step in steps.items()}
     return tuple(steps[name] for name in TopologicalSorter(needs).static_order())
 
@@ -111,14 +121,11 @@ def make_plan(want: Stack, have: Observed) -> tuple[Step, ...]:
 def missing(want: Stack, have: Observed) -> Iterator[Step]:
     if want.env_text is not None:
         yield Step("env-file", WriteEnvFile(), f"{want.settings.project.env_file} does not exist", 5)
-    yield from image_steps(want, have)
+    yield from obtain_steps(want, have, needed_images(want, have))
     if have.cluster is not Cluster.RUNNING:
         needs = (f"image {NODE}", "env-file") if have.cluster is not Cluster.STOPPED else ()
         yield Step("cluster", MakeCluster(have.cluster), have.cluster.value, 300, needs)
-    for name in want.wanted_images:
-        if want.images[name].ref not in have.node_images:
-            cause = f"{tag(want.images[name])} is not on the node"
-            yield Step(f"load {name}", LoadImage(name), cause, 300, ("cluster", f"image {name}"))
+    yield from load_steps(want, have, want.wanted_images)
     changed = {manifest.key(o): change(o, have) for o in want.objects}
     yield from object_steps(want, have, {key: why for key, why in changed.items() if why})
     yield from forward_steps(want, have)
@@ -128,16 +135,27 @@ def tag(image: Image) -> str:
     return image.ref.rpartition(":")[2]
 
 
-def image_steps(want: Stack, have: Observed) -> Iterator[Step]:
-    roots = [*want.wanted_images] if have.cluster in (Cluster.RUNNING, Cluster.STOPPED) else [NODE, *want.wanted_images]
-    needed = [name for name in roots if want.images[name].ref not in have.node_images]
-    for name in obtained(want.images, have, needed):
+def needed_images(want: Stack, have: Observed) -> list[str]:
+    """Return the images that the Docker host must have: the node's, if one is to be made, and what the node lacks."""
+    made = have.cluster in (Cluster.RUNNING, Cluster.STOPPED)
+    return [n for n in (*(() if made else (NODE,)), *want.wanted_images) if want.images[n].ref not in have.node_images]
+
+
+def obtain_steps(want: Stack, have: Observed, names: Iterable[str]) -> Iterator[Step]:
+    for name in obtained(want.images, have, names):
         image = want.images[name]
         pull = is_pulled(image, have)
         how = f"pulled from {image.source.pull}" if pull else f"built from {folder_name(image)}"
         cause = f"{tag(image)} is not on this host; {how}"
         needs = () if pull else tuple(f"image {base}" for base in image.bases)
         yield Step(f"image {name}", ObtainImage(name, pull), cause, 3600, needs)
+
+
+def load_steps(want: Stack, have: Observed, names: Iterable[str]) -> Iterator[Step]:
+    for name in names:
+        if want.images[name].ref not in have.node_images:
+            cause = f"{tag(want.images[name])} is not on the node"
+            yield Step(f"load {name}", LoadImage(name), cause, 300, ("cluster", f"image {name}"))
 
 
 def folder_name(image: Image) -> str:

@@ -1,0 +1,248 @@
+"""The verbs of the command line: read the options, call one function, pick the exit code."""
+
+import os
+import subprocess
+import sys
+import threading
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from devenv import __version__, config, errors
+from devenv.config import Settings
+from devenv.errors import DevenvError
+
+app = typer.Typer(
+    help="From a bare machine to a proven, production-like stack: up, test, down.",
+    no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None, add_completion=False,
+)  # fmt: skip
+images_app = typer.Typer(help="The images of the stack and of the node.", no_args_is_help=True, rich_markup_mode=None)
+forward_app = typer.Typer(help="The managed port-forwards.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(images_app, name="images")
+app.add_typer(forward_app, name="forward")
+
+
+class Output(StrEnum):
+    text = "text"
+    json = "json"
+
+
+class Format(StrEnum):
+    shell = "shell"
+    dotenv = "dotenv"
+    json = "json"
+
+
+File = Annotated[Path, typer.Option("--file", "-f", help="The file with the table [tool.devenv].")]
+Namespace = Annotated[str | None, typer.Option("--namespace", "-n", help="Another namespace than the file's.")]
+AsOutput = Annotated[Output, typer.Option("--output", "-o", help="How to print the result.")]
+PYPROJECT = Path("pyproject.toml")
+
+
+def settings(file: Path, namespace: str | None = None) -> Settings:
+    return config.load(file, os.environ, {"namespace": namespace})
+
+
+def version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"devenv {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    show: Annotated[
+        bool, typer.Option("--version", callback=version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command(epilog="Example: devenv up -n somabrain-prod")
+def up(file: File = PYPROJECT, namespace: Namespace = None, output: AsOutput = Output.text) -> None:
+    """Bring the stack up: images, cluster, objects, migration, forwards. Run twice, the second finds nothing to do."""
+    from devenv import report, verbs
+
+    with report.performing() as tell:
+        result = verbs.up(settings(file, namespace), tell, report.say)
+    show_status(result, output)
+
+
+@app.command(epilog="Example: devenv down --yes")
+def down(
+    file: File = PYPROJECT,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask, even on a terminal.")] = False,
+) -> None:
+    """Remove the cluster with its data, the forwards and every runtime file. Needs no network."""
+    from devenv import report, verbs
+
+    here = settings(file)
+    if not yes and sys.stdin.isatty():
+        question = f"Delete cluster {here.project.name} with all its data?"
+        if not typer.confirm(question, default=False, err=True):
+            raise DevenvError("nothing was deleted")
+    gone = verbs.down(here, report.say)
+    report.say(f"removed: {', '.join(gone)}" if gone else f"{here.project.name}: nothing was there to remove")
+
+
+@app.command(epilog="Example: devenv plan -o json")
+def plan(file: File = PYPROJECT, namespace: Namespace = None, output: AsOutput = Output.text) -> None:
+    """Print what `up` would do and why. Changes nothing; prints nothing when all is up."""
+    from devenv import report, verbs
+
+    steps = verbs.plan(settings(file, namespace))
+    if output is Output.json:
+        report.as_json([{"name": s.name, "cause": s.cause, "within_s": s.within_s, "needs": s.needs} for s in steps])
+    else:
+        report.steps(steps)
+
+
+@app.command(epilog="Example: devenv status -o json")
+def status(file: File = PYPROJECT, namespace: Namespace = None, output: AsOutput = Output.text) -> None:
+    """Show the cluster, its workloads and the forwards. Exits 1 unless all of it is ready."""
+    from devenv import verbs
+
+    result = verbs.status(settings(file, namespace))
+    show_status(result, output)
+    if not result["ready"]:
+        raise typer.Exit(errors.FAILED)
+
+
+@app.command(epilog='Example: eval "$(devenv env)"')
+def env(
+    file: File = PYPROJECT,
+    namespace: Namespace = None,
+    form: Annotated[Format, typer.Option("--format", help="How to print the settings.")] = Format.shell,
+) -> None:
+    """Print the settings that lead to the running stack, once its forwards were seen to answer."""
+    from devenv import report, verbs
+
+    values = verbs.exports(settings(file, namespace))
+    if form is Format.json:
+        report.as_json(values)
+    else:
+        report.plain(verbs.as_text(values, export=form is Format.shell))
+
+
+@app.command(
+    epilog="Example: devenv test learning -- -k adaptation",
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": False},
+)
+def test(
+    suite: Annotated[str, typer.Argument(help="A suite of [tool.devenv.tests].")],
+    args: Annotated[list[str] | None, typer.Argument(help="Arguments for pytest, after --.")] = None,
+    file: File = PYPROJECT,
+    namespace: Namespace = None,
+    junit: Annotated[Path | None, typer.Option("--junit", help="Write pytest's JUnit report here.")] = None,
+) -> None:
+    """Run a test suite against the stack with the exported settings; its exit code is passed on."""
+    from devenv import report, verbs
+
+    argv, environment, cwd = verbs.suite(settings(file, namespace), suite, args or [], junit)
+    report.say(f"running {' '.join(argv)}")
+    raise typer.Exit(subprocess.run(argv, env=environment, cwd=cwd, check=False).returncode)
+
+
+@forward_app.command("start", epilog="Example: devenv forward start")
+def forward_start(file: File = PYPROJECT, namespace: Namespace = None) -> None:
+    """Start the forwards anew; they outlive this command and end with `devenv down`."""
+    from devenv import report, verbs
+
+    verbs.forward_start(settings(file, namespace), report.say)
+    report.say("forwards started")
+
+
+@forward_app.command("status", epilog="Example: devenv forward status -o json")
+def forward_status(file: File = PYPROJECT, output: AsOutput = Output.text) -> None:
+    """Show each forward's state, as its process sees it now. Exits 1 unless all are OPEN."""
+    from devenv import report, verbs
+
+    seen = verbs.forward_status(settings(file))
+    if output is Output.json:
+        report.as_json(seen)
+    else:
+        report.table(*verbs.forward_rows(seen))
+    if not seen or any(f["state"] != "OPEN" for f in seen):
+        raise typer.Exit(errors.FAILED)
+
+
+@forward_app.command("stop", epilog="Example: devenv forward stop")
+def forward_stop(file: File = PYPROJECT) -> None:
+    """Stop the forwards; `devenv up` starts them again."""
+    from devenv import report, verbs
+
+    stopped = verbs.forward_stop(settings(file))
+    report.say("forwards stopped" if stopped else "no forwards were running")
+
+
+@images_app.command("list", epilog="Example: devenv images list -o json")
+def images_list(file: File = PYPROJECT, output: AsOutput = Output.text) -> None:
+    """List the images: their names by content, where each is, and where it would come from."""
+    from devenv import report, verbs
+
+    rows = verbs.images(settings(file))
+    if output is Output.json:
+        report.as_json(rows)
+    else:
+        report.table(("NAME", "REF", "HOST", "NODE", "SOURCE"), (map(str, row.values()) for row in rows))
+
+
+@images_app.command("build", epilog="Example: devenv images build postgres")
+def images_build(names: Annotated[list[str] | None, typer.Argument()] = None, file: File = PYPROJECT) -> None:
+    """Pull or build the images that are not on this host; all that the stack needs, or those named."""
+    from devenv import report, verbs
+
+    with report.performing() as tell:
+        verbs.images_build(settings(file), names or [], tell, report.say)
+
+
+@images_app.command("load", epilog="Example: devenv images load somabrain")
+def images_load(names: Annotated[list[str] | None, typer.Argument()] = None, file: File = PYPROJECT) -> None:
+    """Load images into the running cluster's node: those that it lacks, or those named."""
+    from devenv import report, verbs
+
+    with report.performing() as tell:
+        verbs.images_load(settings(file), names or [], tell, report.say)
+
+
+def show_status(result: dict[str, Any], output: Output) -> None:
+    from devenv import report, verbs
+
+    if output is Output.json:
+        report.as_json(result)
+        return
+    report.table(("WORKLOAD", "STATE", ""), ((w["name"], w["state"], w["why"]) for w in result["workloads"]))
+    report.plain("")
+    report.table(*verbs.forward_rows(result["forwards"]))
+    report.plain(f"\n{result['next']}")
+
+
+def main() -> None:
+    """Run the command line. What a person can act on is shown as it stands; our own faults keep their traceback."""
+    from click.exceptions import Abort, ClickException
+
+    try:
+        code = app(standalone_mode=False)
+    except ClickException as error:
+        error.show()
+        code = errors.WRONG_USAGE
+    except DevenvError as error:
+        from devenv import report
+
+        report.error(str(error))
+        code = error.exit_code
+    except (KeyboardInterrupt, Abort):
+        typer.echo("interrupted; run `devenv up` again to go on, or `devenv down` to clean up", err=True)
+        code = errors.INTERRUPTED
+    leave(code if isinstance(code, int) else 0)
+
+
+def leave(code: int) -> None:
+    """Exit, without waiting for threads whose work was called off."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if threading.active_count() > 1:
+        os._exit(code)
+    sys.exit(code)

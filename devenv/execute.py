@@ -1,0 +1,232 @@
+"""Performing a plan: each act does one thing to the world; steps that need nothing of each other run together."""
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from graphlib import TopologicalSorter
+from time import monotonic
+from typing import Any
+
+from devenv import forward, images, kind, manifest, node, observe, plan, process, state
+from devenv.errors import DevenvError, TimedOut
+from devenv.kube import Api
+from devenv.plan import Cluster, Step
+from devenv.readiness import Level, Readiness
+from devenv.stack import Stack
+from devenv.state import Folder
+from devenv.wait import settle
+
+API_WITHIN_S, JOB_GONE_WITHIN_S, FORWARDS_WITHIN_S = 120.0, 60.0, 60.0
+
+
+@dataclass(frozen=True)
+class Event:
+    """What happened to a step, for whoever reports it."""
+
+    step: Step
+    state: str  # started, done, failed
+    seconds: float = 0.0
+    note: str = ""
+
+
+Tell = Callable[[Event], None]
+
+
+def perform(steps: Iterable[Step], want: Stack, where: Folder, tell: Tell) -> None:
+    """Perform all steps, each when those it needs are done. The first failure calls the rest off and is raised."""
+    by_name = {step.name: step for step in steps}
+    order = TopologicalSorter({n: [b for b in s.needs if b in by_name] for n, s in by_name.items()})
+    order.prepare()
+    hand = Hand(want, where)
+    pool = ThreadPoolExecutor(max_workers=max(1, len(by_name)))
+    running: dict[Future[None], str] = {}
+    try:
+        while order.is_active():
+            for name in order.get_ready():
+                running[pool.submit(one, hand, by_name[name], tell)] = name
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                future.result()
+                order.done(running.pop(future))
+    except BaseException:
+        process.call_off()
+        raise
+    finally:
+        pool.shutdown(wait=not process.called_off().is_set(), cancel_futures=True)
+
+
+def one(hand: "Hand", step: Step, tell: Tell) -> None:
+    start = monotonic()
+    tell(Event(step, "started"))
+    try:
+        note = hand.do(step.act, step.within_s)
+    except BaseException as error:
+        if not process.called_off().is_set():
+            tell(Event(step, "failed", monotonic() - start, str(error).split("\n")[0]))
+        raise
+    tell(Event(step, "done", monotonic() - start, note))
+
+
+class Hand:
+    """Does the acts of one stack."""
+
+    def __init__(self, want: Stack, where: Folder) -> None:
+        self.want, self.where, self.project = want, where, want.settings.project
+        self.node = kind.node(self.project.name)
+
+    def api(self) -> Api:
+        return observe.connect(self.want, self.where)
+
+    def do(self, act: plan.Act, within_s: float) -> str:
+        """Perform an act and return what is worth telling of it."""
+        match act:
+            case plan.WriteEnvFile():
+                return self.write_env_file()
+            case plan.ObtainImage(image, pull):
+                return images.obtain(self.want.images, image, pull, self.where.log(f"image-{image}"))
+            case plan.MakeCluster(was):
+                return self.start_cluster() if was is Cluster.STOPPED else self.create_cluster()
+            case plan.LoadImage(image):
+                return node.load(self.node, self.want.images[image].ref, self.want.aliases[image])
+            case plan.ApplyObjects(keys):
+                return self.apply(keys)
+            case plan.RunJob(key):
+                return self.run_job(key)
+            case plan.AwaitReady(key):
+                return self.await_ready(key, within_s)
+            case plan.DeleteObject(key):
+                self.api().delete(observe.stray(key, self.project.namespace))
+                return ""
+            case plan.StartForwards():
+                return self.start_forwards()
+            case plan.AwaitForwards():
+                return self.await_forwards(within_s)
+            case _:
+                raise TypeError(f"no way to do {act}")
+
+    def write_env_file(self) -> str:
+        path = self.want.settings.path(self.project.env_file)
+        state.write(path, self.want.env_text or "")
+        return f"{path.name} (0600), with passwords made for this machine"
+
+    def create_cluster(self) -> str:
+        kind.create(self.project.name, self.want.images["node"].ref, self.project.namespace, self.where)
+        self.await_api()
+        return ""
+
+    def start_cluster(self) -> str:
+        """Start the node again. Until the kubelet has looked, the API tells of pods as they were before the stop."""
+        begun = datetime.now(UTC)
+        kind.start(self.project.name)
+        kind.write_kubeconfig(self.project.name, self.project.namespace, self.where)
+        self.await_api()
+        api = self.api()
+
+        def renewed() -> Readiness:
+            stale = [p["metadata"]["name"] for p in api.objects("v1", "Pod") if runs_since_before(p, begun)]
+            return Readiness(Level.PENDING if stale else Level.READY, "pods", f"{', '.join(stale)} not restarted yet")
+
+        self.settled(settle(renewed, API_WITHIN_S, process.called_off()), API_WITHIN_S)
+        return ""
+
+    def await_api(self) -> None:
+        def answers() -> Readiness:
+            with suppress(DevenvError):
+                if self.api().answers():
+                    return Readiness(Level.READY, "the API server")
+            return Readiness(Level.PENDING, "the API server", "does not answer")
+
+        self.settled(settle(answers, API_WITHIN_S, process.called_off()), API_WITHIN_S)
+
+    def apply(self, keys: Iterable[str]) -> str:
+        api = self.api()
+        for key in keys:
+            api.apply(self.want.object(key))
+            if key.startswith("namespace/"):
+                self.await_service_account(api)
+        return ""
+
+    def await_service_account(self, api: Api) -> None:
+        """A pod made before its namespace's account is there fails and backs off: that costs more than this wait."""
+        meta = {"name": "default", "namespace": self.project.namespace}
+        account: manifest.Document = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": meta}
+        self.settled(settle(lambda: observe.look(api, account), API_WITHIN_S, process.called_off()), API_WITHIN_S)
+
+    def run_job(self, key: str) -> str:
+        """Run a Job anew: a Job's template cannot be changed, so the old one goes first."""
+        api, job = self.api(), self.want.object(key)
+        api.delete(job)
+
+        def gone() -> Readiness:
+            there = api.get(job) is not None
+            return Readiness(Level.PENDING if there else Level.READY, key, "its last run is being deleted")
+
+        self.settled(settle(gone, JOB_GONE_WITHIN_S, process.called_off()), JOB_GONE_WITHIN_S)
+        api.apply(job)
+        return ""
+
+    def await_ready(self, key: str, within_s: float) -> str:
+        api, obj = self.api(), self.want.object(key)
+        seen = settle(lambda: observe.look(api, obj), within_s, process.called_off())
+        self.settled(seen, within_s, api)
+        return ""
+
+    def settled(self, seen: Readiness, within_s: float, api: Api | None = None) -> None:
+        """Return if what was waited for is ready; else raise with the reason and the culprit's last words."""
+        if seen.level is Level.READY:
+            return
+        words = f"\nthe end of its log (pod {seen.culprit}):\n{api.log(seen.culprit)}" if api and seen.culprit else ""
+        if process.called_off().is_set():
+            raise DevenvError(f"{seen.what}: called off")
+        if seen.level is Level.FAILED:
+            raise DevenvError(f"{seen.what} failed: {seen.why}{words}{advice(seen, self.project.namespace)}")
+        raise TimedOut(f"{seen.what} is not ready after {within_s:.0f} s: {seen.why}{words}")
+
+    def start_forwards(self) -> str:
+        api = self.api()
+        ports = {}
+        for one_ in self.want.forwards:
+            service = api.get(self.want.object(f"service/{one_.way}"))
+            assert service
+            ports[one_.name] = int(service["spec"]["ports"][0]["nodePort"])
+        forward.start(self.where, self.want.forwards, self.want.forwards_hash, self.node, ports)
+        return ", ".join(f"{f.local_port} → {f.service}" for f in self.want.forwards)
+
+    def await_forwards(self, within_s: float) -> str:
+        self.settled(settle(lambda: forwards_open(self.where), within_s, process.called_off()), within_s)
+        return ""
+
+
+def forwards_open(where: Folder) -> Readiness:
+    """Return whether every forward leads to a service that answers."""
+    seen = forward.status(where)
+    closed = [f"{f['name']} is {f['state']}: {f['reason']}" for f in seen if f["state"] != "OPEN"]
+    return Readiness(Level.PENDING if closed or not seen else Level.READY, "forwards", "; ".join(closed))
+
+
+def runs_since_before(pod: manifest.Document, begun: datetime) -> bool:
+    """Whether the API says that a container of the pod runs since before a moment."""
+    for container in pod.get("status", {}).get("containerStatuses") or ():
+        started: Any = (container.get("state", {}).get("running") or {}).get("startedAt")
+        if started and datetime.fromisoformat(str(started)) < begun.replace(microsecond=0):
+            return True
+    return False
+
+
+def advice(seen: Readiness, namespace: str) -> str:
+    pod = f" pod/{seen.culprit}" if seen.culprit else ""
+    return f"\nnext: kubectl -n {namespace} describe{pod or f' {seen.what}'}; mend it and run `devenv up` again"
+
+
+def remove(name: str, where: Folder) -> list[str]:
+    """Remove everything of an environment and return what that was. Needs no network."""
+    gone = ["forwards"] if forward.stop(where) else []
+    state_, _ = kind.observe(name)
+    if state_ is Cluster.FOREIGN:
+        raise kind.refuse_foreign(name)
+    if state_ is not Cluster.ABSENT:
+        gone.append(f"cluster {name} with its volumes")
+    kind.remove(name)
+    where.remove()
+    return gone

@@ -1,0 +1,191 @@
+"""What the verbs do, apart from printing: each returns values that cli.py shows."""
+
+import os
+import shlex
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from devenv import execute, forward, observe, process, sources, stack, state
+from devenv import plan as planning
+from devenv.config import Settings
+from devenv.errors import DevenvError, UsageError
+from devenv.execute import Tell
+from devenv.plan import Cluster, LoadImage, Observed, ObtainImage, Step, make_plan
+from devenv.readiness import Level
+from devenv.stack import NODE, Stack
+from devenv.state import Folder
+
+Say = Callable[[str], None]
+
+
+def place(settings: Settings) -> Folder:
+    return state.folder(settings.project.name)
+
+
+def up(settings: Settings, tell: Tell, say: Say) -> dict[str, Any]:
+    """Bring the stack to its wanted state. Run twice, the second run finds nothing to do."""
+    where = place(settings)
+    with state.locked(where, "up", say):
+        want = sources.load(settings)
+        have = observe.snapshot(want, where)
+        observe.refusals(want, have, where)
+        where.make()
+        if have.cluster is Cluster.STOPPED:
+            # What a stopped cluster holds is seen only when it runs.
+            execute.perform([s for s in make_plan(want, have) if s.name == "cluster"], want, where, tell)
+            have = observe.snapshot(want, where)
+        steps = make_plan(want, have)
+        execute.perform(steps, want, where, tell)
+        say(f"{settings.project.name} is up" + ("" if steps else ": nothing was left to do"))
+    return status(settings)
+
+
+def down(settings: Settings, say: Say) -> list[str]:
+    """Remove everything of the environment and return what that was."""
+    where = place(settings)
+    with state.locked(where, "down", say):
+        gone = execute.remove(settings.project.name, where)
+        state.remove_lock(where)
+    return gone
+
+
+def plan(settings: Settings) -> tuple[Step, ...]:
+    want = sources.load(settings)
+    return make_plan(want, observe.snapshot(want, place(settings)))
+
+
+def status(settings: Settings) -> dict[str, Any]:
+    """Return what is there, with what to do next."""
+    want, where = sources.load(settings), place(settings)
+    have = observe.snapshot(want, where)
+    forwards = forward.status(where)
+    workloads = [
+        {"name": r.what, "state": r.level.name, "why": r.why}
+        for r in sorted(have.readiness.values(), key=lambda r: r.what)
+    ]
+    ready = is_ready(want, have, forwards)
+    return {
+        "name": settings.project.name,
+        "namespace": settings.project.namespace,
+        "cluster": have.cluster.name,
+        "ready": ready,
+        "workloads": workloads,
+        "forwards": forwards,
+        "next": next_command(settings) if ready else "Next: devenv up",
+    }
+
+
+def is_ready(want: Stack, have: Observed, forwards: list[dict[str, Any]]) -> bool:
+    whole = max((r.level for r in have.readiness.values()), default=Level.READY)
+    opened = [f["name"] for f in forwards if f["state"] == "OPEN"]
+    return have.cluster is Cluster.RUNNING and whole is Level.READY and len(opened) == len(want.forwards)
+
+
+def next_command(settings: Settings) -> str:
+    suite = next(iter(settings.project.tests), None)
+    return f"Next: devenv test {suite}" if suite else 'Next: eval "$(devenv env)"'
+
+
+def exports(settings: Settings) -> dict[str, str]:
+    """Return the exported settings, once every forward was seen to lead to a service that answers."""
+    where = place(settings)
+    if settings.project.forwards:
+        seen = execute.forwards_open(where)
+        if seen.level is not Level.READY:
+            raise DevenvError(f"the stack does not answer: {seen.why or 'no forwards are running'}\nnext: devenv up")
+    env_file, _ = sources.environment(settings)
+    run = uuid4().hex[:8]
+    return {**stack.exports(settings, env_file, run), "KUBECONFIG": str(where.kubeconfig)}
+
+
+def as_text(values: dict[str, str], export: bool) -> str:
+    return "\n".join(f"{'export ' if export else ''}{key}={shlex.quote(value)}" for key, value in values.items())
+
+
+def suite(settings: Settings, name: str, args: list[str], junit: Path | None) -> tuple[list[str], dict[str, str], Path]:
+    """Return the command of a test suite, its environment and its folder."""
+    known = settings.project.tests
+    if name not in known:
+        raise UsageError(f"no suite {name} in [tool.devenv.tests]; there are: {', '.join(known) or 'none'}")
+    report = [f"--junit-xml={junit.resolve()}"] if junit else []
+    argv = [*known[name].run, *report, *args]
+    values = {**exports(settings), **known[name].env}
+    environment = {**os.environ, "PATH": process.search_path(), **values}
+    return [process.find(argv[0]), *argv[1:]], environment, settings.root
+
+
+def forward_start(settings: Settings, say: Say) -> None:
+    where = place(settings)
+    with state.locked(where, "forward start", say):
+        want = sources.load(settings)
+        if observe.snapshot(want, where).cluster is not Cluster.RUNNING:
+            raise DevenvError(f"cluster {settings.project.name} is not running; next: devenv up")
+        if not state.is_locked(where.forwards_lock) and (faults := forward.taken_ports(want.forwards)):
+            raise DevenvError("\n".join(faults))
+        execute.Hand(want, where).start_forwards()
+
+
+def forward_stop(settings: Settings) -> bool:
+    return forward.stop(place(settings))
+
+
+def forward_status(settings: Settings) -> list[dict[str, Any]]:
+    return forward.status(place(settings))
+
+
+def forward_rows(seen: Iterable[dict[str, Any]]) -> tuple[tuple[str, ...], list[list[str]]]:
+    rows = [
+        [f["name"], f"127.0.0.1:{f['local_port']}", f["state"], f"service {f['service']} ({f['probe']})", f["reason"]]
+        for f in seen
+    ]
+    return ("FORWARD", "ADDRESS", "STATE", "LEADS TO", ""), rows
+
+
+def images(settings: Settings) -> list[dict[str, Any]]:
+    """Return the images of the stack and of the node, with where each is."""
+    want = sources.load(settings)
+    have = observe.snapshot(want, place(settings))
+    return [
+        {
+            "name": name,
+            "ref": image.ref,
+            "host": image.ref in have.host_images,
+            "node": image.ref in have.node_images,
+            "source": origin(want, have, name),
+        }
+        for name, image in want.images.items()
+    ]
+
+
+def origin(want: Stack, have: Observed, name: str) -> str:
+    image = want.images[name]
+    if planning.is_pulled(image, have):
+        return f"pull {image.source.pull}"
+    why = "its registry does not answer" if image.source.pull else "it has no released one"
+    return f"build {planning.folder_name(image)}: {why}"
+
+
+def images_build(settings: Settings, names: list[str], tell: Tell, say: Say) -> None:
+    some_steps(settings, names, "images build", (ObtainImage,), tell, say)
+
+
+def images_load(settings: Settings, names: list[str], tell: Tell, say: Say) -> None:
+    some_steps(settings, names, "images load", (ObtainImage, LoadImage), tell, say)
+
+
+def some_steps(settings: Settings, names: list[str], doing: str, acts: tuple[type, ...], tell: Tell, say: Say) -> None:
+    """Perform the part of the plan that is about images."""
+    where = place(settings)
+    with state.locked(where, doing, say):
+        want = sources.load(settings)
+        if unknown := [name for name in names if name not in want.images]:
+            raise UsageError(f"no image {', '.join(unknown)}; there are: {', '.join(want.images)}")
+        have = observe.snapshot(want, where)
+        if LoadImage in acts and have.cluster is not Cluster.RUNNING:
+            raise DevenvError(f"cluster {settings.project.name} is not running; next: devenv up")
+        chosen = planning.image_plan(want, have, names or [NODE, *want.wanted_images])
+        steps = [s for s in chosen if isinstance(s.act, acts)]
+        execute.perform(steps, want, where, tell)
+        say(f"{len(steps)} done" if steps else "nothing was left to do")
