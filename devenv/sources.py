@@ -33,7 +33,9 @@ def documents(settings: Settings) -> list[Document]:
 
     path = settings.path(settings.project.manifests)
     if (path / "kustomization.yaml").is_file():
-        texts = {path: process.run([process.find("kubectl"), "kustomize", str(path)])}
+        # An overlay may stand on a file above its folder: it is all the project's own.
+        argv = [process.find("kubectl"), "kustomize", "--load-restrictor", "LoadRestrictionsNone", str(path)]
+        texts = {path: process.run(argv)}
     else:
         found = [path] if path.is_file() else sorted(path.glob("*.y*ml"))
         texts = {file: file.read_text() for file in found}
