@@ -60,7 +60,7 @@ def common(
     pass
 
 
-@app.command(epilog="Example: devenv up -n somabrain-prod")
+@app.command(epilog="Example: devenv up -n staging")
 def up(file: File = PYPROJECT, namespace: Namespace = None, output: AsOutput = Output.text) -> None:
     """Bring the stack up: images, cluster, objects, migration, forwards. Run twice, the second finds nothing to do."""
     from devenv import report, verbs
@@ -198,7 +198,7 @@ def images_build(names: Annotated[list[str] | None, typer.Argument()] = None, fi
         verbs.images_build(settings(file), names or [], tell, report.say)
 
 
-@images_app.command("load", epilog="Example: devenv images load somabrain")
+@images_app.command("load", epilog="Example: devenv images load api")
 def images_load(names: Annotated[list[str] | None, typer.Argument()] = None, file: File = PYPROJECT) -> None:
     """Load images into the running cluster's node: those that it lacks, or those named."""
     from devenv import report, verbs

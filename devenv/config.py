@@ -38,7 +38,7 @@ class Image(Table):
     @field_validator("build", "pull")
     @classmethod
     def not_empty(cls, value: Any) -> Any:
-        if not str(value or "x").strip(". "):
+        if not str(value).strip(". "):
             raise ValueError("is empty")
         return value
 

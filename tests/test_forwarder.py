@@ -1,0 +1,211 @@
+"""The data path of a forward, over real sockets: what one end does, the other end sees."""
+
+import asyncio
+import socket
+import struct
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from devenv.forwarder import Client, Forward, Node
+from devenv.probes import probe
+
+Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+def run(test: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(asyncio.wait_for(test, 60))
+
+
+def free_port() -> int:
+    with socket.socket() as probe_:
+        probe_.bind(("127.0.0.1", 0))
+        return int(probe_.getsockname()[1])
+
+
+@asynccontextmanager
+async def forward_to(port: int, hold_s: float = 5.0) -> AsyncIterator[tuple[Forward, int]]:
+    """Listen on a free port and lead to `port` of this machine, which stands where a node would."""
+    node = Node("")
+    node.address = "127.0.0.1"
+    forward = Forward({"name": "x", "node_port": port, "hold_s": hold_s, "probe": "tcp"}, node)
+    tasks: set[asyncio.Task[None]] = set()
+    server = await asyncio.get_running_loop().create_server(lambda: Client(forward, tasks), "127.0.0.1", 0)
+    try:
+        yield forward, server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+
+
+@asynccontextmanager
+async def service(handler: Handler, port: int = 0) -> AsyncIterator[int]:
+    server = await asyncio.start_server(handler, "127.0.0.1", port)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+
+
+async def echo_all(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Read to the end, then answer all of it: needs half-close in both directions."""
+    writer.write(await reader.read())
+    writer.close()
+
+
+def test_send_shutdown_then_read_the_whole_answer() -> None:
+    async def scenario() -> None:
+        sent = bytes(range(256)) * 40_000
+        async with service(echo_all) as port, forward_to(port) as (forward, local):
+            reader, writer = await asyncio.open_connection("127.0.0.1", local)
+            writer.write(sent)
+            writer.write_eof()
+            assert await reader.read() == sent
+            writer.close()
+            await asyncio.sleep(0.05)
+            assert (forward.connections, forward.served) == (0, 1)
+
+    run(scenario())
+
+
+def test_a_connection_waits_for_the_service_and_then_goes_through() -> None:
+    async def scenario() -> None:
+        port = free_port()
+        async with forward_to(port) as (_, local):
+            reader, writer = await asyncio.open_connection("127.0.0.1", local)
+            writer.write(b"early")
+            writer.write_eof()
+            await asyncio.sleep(0.5)
+            async with service(echo_all, port):
+                assert await reader.read() == b"early"
+            writer.close()
+
+    run(scenario())
+
+
+def test_a_connection_held_too_long_is_reset() -> None:
+    async def scenario() -> None:
+        async with forward_to(free_port(), hold_s=0.3) as (forward, local):
+            reader, _ = await asyncio.open_connection("127.0.0.1", local)
+            with pytest.raises(ConnectionResetError):
+                await reader.read()
+            assert forward.refused == 1
+
+    run(scenario())
+
+
+def test_a_reset_of_the_service_is_a_reset_for_the_client_and_touches_no_other() -> None:
+    async def reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if await reader.readexactly(1) == b"r":
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            writer.transport.abort()
+        else:
+            writer.write(await reader.readexactly(4))
+            writer.close()
+
+    async def scenario() -> None:
+        async with service(reset) as port, forward_to(port) as (_, local):
+            quiet_reader, quiet = await asyncio.open_connection("127.0.0.1", local)
+            quiet.write(b"q")
+            for _ in range(20):
+                reader, writer = await asyncio.open_connection("127.0.0.1", local)
+                writer.write(b"r")
+                with pytest.raises(ConnectionResetError):
+                    await reader.read()
+            quiet.write(b"fine")
+            assert await quiet_reader.read() == b"fine"
+            quiet.close()
+
+    run(scenario())
+
+
+def test_a_reader_that_stops_slows_nobody_else_and_fills_no_memory() -> None:
+    total, sent = 256 << 20, 0
+
+    async def pour(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:  # noqa: ARG001
+        nonlocal sent
+        while sent < total:
+            writer.write(bytes(1 << 16))
+            await writer.drain()
+            sent += 1 << 16
+
+    async def scenario() -> None:
+        async with service(pour) as port, service(echo_all) as other, forward_to(port) as (_, local):
+            slow = socket.create_connection(("127.0.0.1", local))
+            await asyncio.sleep(1)
+            stopped_at = sent
+            async with forward_to(other) as (_, quick):
+                reader, writer = await asyncio.open_connection("127.0.0.1", quick)
+                writer.write(b"x" * 1000)
+                writer.write_eof()
+                assert await reader.read() == b"x" * 1000
+                writer.close()
+            assert sent == stopped_at < 32 << 20
+            slow.close()
+
+    run(scenario())
+
+
+def test_what_is_read_while_a_write_is_unfinished_does_not_overwrite_it() -> None:
+    """All connections share one read buffer: two that pour at once into slow readers get their own bytes."""
+
+    async def scenario() -> None:
+        async def pattern(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(await reader.readexactly(1) * (8 << 20))
+            writer.close()
+
+        async def fetch(local: int, letter: bytes) -> bytes:
+            reader, writer = await asyncio.open_connection("127.0.0.1", local)
+            writer.write(letter)
+            await asyncio.sleep(0.3)
+            got = await reader.read()
+            writer.close()
+            return got
+
+        async with service(pattern) as port, forward_to(port) as (_, local):
+            letters = [bytes([n]) for n in b"abcdefgh"]
+            for letter, got in zip(letters, await asyncio.gather(*(fetch(local, x) for x in letters)), strict=True):
+                assert got == letter * (8 << 20)
+
+    run(scenario())
+
+
+def test_a_probe_believes_an_answer_and_not_an_open_port() -> None:
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    def says(text: bytes) -> Handler:
+        async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.read(1)
+            writer.write(text)
+            writer.close()
+
+        return handler
+
+    starting = b"SFATAL\0C57P03\0Mthe database system is starting up\0\0"
+    wrong_password = b"SFATAL\0C28P01\0Mpassword authentication failed\0\0"
+    cases = [
+        ("http /health", says(b"HTTP/1.1 200 OK\r\n\r\n"), True),
+        ("http /health", says(b"HTTP/1.1 503 no\r\n\r\n"), False),
+        ("http /health", says(b""), False),
+        ("http /health", silent, False),
+        ("redis", says(b"+PONG\r\n"), True),
+        ("redis", says(b"-NOAUTH Authentication required.\r\n"), True),
+        ("redis", says(b"-LOADING Redis is loading\r\n"), False),
+        ("redis", silent, False),
+        ("postgres", says(b"R" + struct.pack("!ii", 8, 10)), True),
+        ("postgres", says(b"E" + struct.pack("!i", len(wrong_password) + 4) + wrong_password), True),
+        ("postgres", says(b"E" + struct.pack("!i", len(starting) + 4) + starting), False),
+        ("postgres", says(b""), False),
+        ("tcp", silent, True),
+    ]
+
+    async def scenario() -> None:
+        for kind, handler, fine in cases:
+            async with service(handler) as port:
+                assert (await probe(kind, "127.0.0.1", port) == "") is fine, kind
+        assert "ConnectionRefused" in await probe("tcp", "127.0.0.1", free_port())
+
+    run(scenario())

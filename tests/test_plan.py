@@ -1,0 +1,196 @@
+"""The plan: what is left to do, in an order, each step with its cause. Compared as text."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from devenv import manifest, stack
+from devenv.config import Forward, Image, Project, Settings, Suite
+from devenv.errors import UsageError
+from devenv.graph import File, Source
+from devenv.manifest import Document
+from devenv.plan import Cluster, Observed, Step, make_plan
+from devenv.readiness import Level, Readiness
+from devenv.stack import Stack
+
+
+def folder(name: str, dockerfile: str) -> Source:
+    return Source(folder=Path(name), files=(File("Dockerfile", dockerfile.encode()),))
+
+
+def runs(kind: str, name: str, image: str, **spec: Any) -> Document:
+    template = {"spec": {"containers": [{"name": "c", "image": image}]}}
+    return {"apiVersion": "v1", "kind": kind, "metadata": {"name": name}, "spec": {"template": template, **spec}}
+
+
+SERVICE: Document = {
+    "apiVersion": "v1",
+    "kind": "Service",
+    "metadata": {"name": "api"},
+    "spec": {"selector": {"app": "api"}, "ports": [{"port": 80}]},
+}
+DOCUMENTS = [
+    SERVICE,
+    runs("Deployment", "api", "app"),
+    runs("StatefulSet", "db", "docker.io/library/postgres:15"),
+    runs("Job", "migrate", "app"),
+]
+SOURCES = {
+    "base": replace(folder("base", "FROM scratch\n"), pull="docker.io/library/debian:bookworm"),
+    "node": folder("node", "FROM base\n"),
+    "app": folder("app", "FROM base\n"),
+    "db": replace(folder("db", "FROM base\n"), pull="docker.io/library/postgres:15"),
+}
+
+
+def wanted(documents: list[Document] = DOCUMENTS, env_text: str | None = None, **changes: Any) -> Stack:
+    values: dict[str, Any] = {
+        "name": "shop",
+        "namespace": "shop",
+        "manifests": Path("k8s"),
+        "gates": ("job/migrate",),
+        "images": {
+            "app": Image(build=Path("app")),
+            "db": Image(pull="docker.io/library/postgres:15", build=Path("db")),
+        },
+        "forwards": {"api": Forward(service="api", ports="8080:80")},
+        "tests": {"all": Suite(run=["pytest"])},
+        "env-file": Path(".env"),
+    } | changes
+    settings = Settings(root=Path("/p"), file=Path("/p/pyproject.toml"), project=Project.model_validate(values))
+    return stack.make(settings, documents, SOURCES, {}, env_text)
+
+
+def done(want: Stack) -> Observed:
+    """Return what is there after a successful `up`."""
+    return Observed(
+        host_images=frozenset(image.ref for image in want.images.values()),
+        cluster=Cluster.RUNNING,
+        node_images=frozenset(want.images[name].ref for name in want.wanted_images),
+        sources={manifest.key(o): manifest.source(o) for o in want.objects},
+        readiness={
+            k: Readiness(Level.READY, k) for o in want.objects if o["kind"] in manifest.RUNS for k in [manifest.key(o)]
+        },
+        forwards_hash=want.forwards_hash,
+    )
+
+
+def names(steps: tuple[Step, ...]) -> list[str]:
+    return [step.name for step in steps]
+
+
+def test_a_bare_machine_needs_everything_in_the_order_of_needs() -> None:
+    steps = make_plan(wanted(env_text="A=1\n"), Observed())
+    order = names(steps)
+    assert set(order) == {
+        "env-file", "image base", "image node", "image app", "image db", "cluster", "load app", "load db", "objects",
+        "run job/migrate", "ready job/migrate", "apply deployment/api", "ready deployment/api",
+        "apply statefulset/db", "ready statefulset/db", "forwards", "forwards open",
+    }  # fmt: skip
+    for step in steps:
+        assert all(order.index(need) < order.index(step.name) for need in step.needs if need in order)
+
+
+def test_after_a_successful_up_the_plan_is_empty() -> None:
+    assert make_plan(wanted(), done(wanted())) == ()
+
+
+def test_the_order_is_the_same_on_every_run() -> None:
+    assert len({tuple(names(make_plan(wanted(), Observed()))) for _ in range(20)}) == 1
+
+
+def test_a_workload_with_the_image_of_a_gate_waits_for_it_and_its_database_does_not() -> None:
+    steps = {step.name: step for step in make_plan(wanted(), Observed())}
+    assert "ready job/migrate" in steps["apply deployment/api"].needs
+    assert "ready job/migrate" not in steps["apply statefulset/db"].needs
+    assert "ready deployment/api" not in steps["run job/migrate"].needs
+
+
+CHANGES: Mapping[str, tuple[Any, list[str]]] = {
+    "a pod is not ready": (
+        lambda have: replace(
+            have, readiness={**have.readiness, "deployment/api": Readiness(Level.PENDING, "deployment/api")}
+        ),
+        ["ready deployment/api"],
+    ),
+    "the migration failed": (
+        lambda have: replace(have, readiness={**have.readiness, "job/migrate": Readiness(Level.FAILED, "job/migrate")}),
+        ["run job/migrate", "ready job/migrate"],
+    ),
+    "the forwards died": (lambda have: replace(have, forwards_hash=""), ["forwards", "forwards open"]),
+    "the node lost an image": (
+        lambda have: replace(have, node_images=frozenset(r for r in have.node_images if "/db:" not in r)),
+        ["load db"],
+    ),
+    "the host lost an image that the node has": (lambda have: replace(have, host_images=frozenset()), []),
+    "an object was dropped from the manifests": (
+        lambda have: replace(have, strays=("configmap/old",)),
+        ["delete configmap/old"],
+    ),
+    "the cluster is stopped": (
+        lambda have: replace(have, cluster=Cluster.STOPPED),
+        ["cluster"],
+    ),
+    "an object's source changed": (
+        lambda have: replace(have, sources={**have.sources, "service/api": "other"}),
+        ["objects"],
+    ),
+}
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_each_difference_gives_just_its_own_steps(what: str) -> None:
+    change, expected = CHANGES[what]
+    assert names(make_plan(wanted(), change(done(wanted())))) == expected
+
+
+def test_an_image_is_pulled_where_its_registry_answers_and_built_with_its_bases_where_not() -> None:
+    for debian, postgres in product((False, True), repeat=2):
+        answers = {"docker.io/library/debian:bookworm": debian, "docker.io/library/postgres:15": postgres}
+        steps = {s.name: s for s in make_plan(wanted(), Observed(registries=answers))}
+        assert ("pulled from" in steps["image base"].cause) is debian
+        assert ("pulled from" in steps["image db"].cause) is postgres
+        assert steps["image db"].needs == (() if postgres else ("image base",))
+
+
+def test_an_image_with_all_on_this_host_is_not_made_again() -> None:
+    want = wanted()
+    have = Observed(host_images=frozenset(i.ref for n, i in want.images.items() if n != "base"))
+    assert not any(name.startswith("image ") for name in names(make_plan(want, have)))
+
+
+def test_a_plan_prints_as_text_with_its_causes() -> None:
+    have = replace(done(wanted()), forwards_hash="", strays=("configmap/old",))
+    assert [f"{s.name}: {s.cause}" for s in make_plan(wanted(), have)] == [
+        "delete configmap/old: is in the manifests no more",
+        "forwards: no process serves them",
+        "forwards open: were just started",
+    ]
+
+
+def test_a_changed_secret_rolls_out_what_reads_it() -> None:
+    def make(password: str) -> Stack:
+        reads = runs("Deployment", "api", "app")
+        reads["spec"]["template"]["spec"]["containers"][0]["envFrom"] = [{"secretRef": {"name": "db"}}]
+        return wanted([SERVICE, reads, DOCUMENTS[3]], secrets={"db": {"PASSWORD": password}})
+
+    steps = make_plan(make("new"), done(make("old")))
+    assert names(steps)[:2] == ["objects", "apply deployment/api"]
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"gates": ("job/none",)}, "job/none: no such object in k8s"),
+        ({"forwards": {"x": Forward(service="none", ports="1:1")}}, "forwards.x: no Service none in the manifests"),
+        ({"forwards": {"x": Forward(service="api", ports="1:1")}}, "forwards.x: Service api has no port 1"),
+        ({"secrets": {"s": {"A": "${env.NONE}"}}}, "NONE is missing"),
+    ],
+)
+def test_what_the_manifests_and_the_table_do_not_agree_on_is_refused(change: dict[str, Any], told: str) -> None:
+    with pytest.raises(UsageError, match=told):
+        wanted(**change)
