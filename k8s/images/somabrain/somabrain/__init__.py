@@ -1,0 +1,1 @@
+"""The SomaBrain service: memory, context and learning. State lives in Postgres and Redis, and nowhere else."""

@@ -1,0 +1,35 @@
+"""Serve: python -m somabrain."""
+
+import logging
+import os
+import sys
+
+import uvicorn
+
+from somabrain import settings
+
+GRACE_S = 20
+
+
+def main() -> int:
+    try:
+        chosen = settings.load(os.environ)
+    except settings.SettingsError as error:
+        print(error, file=sys.stderr)
+        return 2
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO)
+    uvicorn.run(
+        "somabrain.app:from_environment",
+        factory=True,
+        host=chosen.host,
+        port=chosen.port,
+        workers=chosen.workers,
+        access_log=False,
+        log_config=None,
+        timeout_graceful_shutdown=GRACE_S,
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,36 @@
+"""The application: the routes, and what they work with, opened at the start and closed at the end."""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from anyio.to_thread import current_default_thread_limiter
+from fastapi import FastAPI
+
+from somabrain import context_routes, errors, health, memory_routes, settings
+from somabrain.health import Health
+from somabrain.service import THREADS, open_service
+from somabrain.settings import Settings
+
+
+def make_app(chosen: Settings) -> FastAPI:
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        current_default_thread_limiter().total_tokens = THREADS
+        app.state.service, app.state.health = open_service(chosen), Health(chosen)
+        try:
+            yield
+        finally:
+            app.state.health.close()
+            app.state.service.close()
+
+    app = FastAPI(title="SomaBrain", version="1", lifespan=lifespan)
+    errors.install(app)
+    for module in (health, memory_routes, context_routes):
+        app.include_router(module.router)
+    return app
+
+
+def from_environment() -> FastAPI:
+    """What every server process calls."""
+    return make_app(settings.load(os.environ))

@@ -1,0 +1,58 @@
+"""Who asks: the tenant of a request, and the headers that are handed back (contract 1)."""
+
+from dataclasses import dataclass
+from uuid import uuid4
+
+from fastapi import Request
+
+from somabrain.errors import Refused
+from somabrain.settings import Settings
+from somabrain.wire import Json
+
+TENANT_LENGTH = 128
+
+
+def tenant_of(named: str | None, header: str | None, default: str) -> str:
+    """The one rule for all routes: the body or query names it, else the header, else the default."""
+    tenant = next(name for name in (named, header, default) if name is not None)
+    if not 1 <= len(tenant) <= TENANT_LENGTH or "\x00" in tenant:
+        raise Refused(400, "invalid tenant")
+    return tenant
+
+
+@dataclass(frozen=True)
+class Caller:
+    tenant: str
+    trace_id: str
+    deadline_ms: str | None = None
+    idempotency_key: str | None = None
+
+    @property
+    def namespace(self) -> str:
+        return f"somabrain_ns:{self.tenant}"
+
+    def envelope(self) -> Json:
+        """The fields that every memory answer carries."""
+        return {
+            "namespace": self.namespace,
+            "trace_id": self.trace_id,
+            "deadline_ms": self.deadline_ms,
+            "idempotency_key": self.idempotency_key,
+        }
+
+
+def caller_of(request: Request, settings: Settings, named: str | None) -> Caller:
+    headers = request.headers
+    return Caller(
+        tenant=tenant_of(named, headers.get("x-tenant-id"), settings.default_tenant),
+        trace_id=headers.get("x-request-id") or uuid4().hex,
+        deadline_ms=headers.get("x-deadline-ms"),
+        idempotency_key=headers.get("x-idempotency-key"),
+    )
+
+
+def known(caller: Caller, settings: Settings) -> Caller:
+    """On the context routes a sandbox serves its own tenants only."""
+    if settings.sandbox_tenants and caller.tenant not in settings.sandbox_tenants:
+        raise Refused(400, "unknown tenant")
+    return caller

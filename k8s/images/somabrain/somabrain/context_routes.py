@@ -1,0 +1,93 @@
+"""POST /context/evaluate and /context/feedback, GET /context/adaptation/state (contract 4)."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import JSONResponse
+from pydantic import AfterValidator, Field
+from redis.exceptions import RedisError
+from sqlalchemy.exc import SQLAlchemyError
+
+from somabrain import adaptation, context, feedback
+from somabrain.caller import Caller, caller_of, known
+from somabrain.context import Asked
+from somabrain.errors import Refused, log, reason
+from somabrain.service import Served, Service
+from somabrain.wire import Body, Json, Number, StrictRoute, Text, finite
+
+router = APIRouter(prefix="/context", route_class=StrictRoute, tags=["context"])
+Named = Annotated[Text, Field(min_length=1)]
+
+
+class Evaluate(Body):
+    session_id: Named
+    query: Text
+    top_k: Annotated[int, Field(ge=1, le=50)] = 5
+    tenant_id: Text | None = None
+
+
+class Feedback(Body):
+    session_id: Named
+    query: Text
+    prompt: Text
+    response_text: Text
+    utility: Number
+    reward: Number | None = None
+    metadata: Annotated[dict[str, Any], AfterValidator(finite)] | None = None
+    tenant_id: Text | None = None
+
+
+def caller(request: Request, service: Service, named: str | None) -> Caller:
+    return known(caller_of(request, service.settings, named), service.settings)
+
+
+def publish(service: Service, tenant: str) -> None:
+    adaptation.publish(service.engine, service.redis, tenant, service.settings.rules)
+
+
+@router.post("/evaluate")
+def evaluate(request: Request, service: Served, body: Evaluate) -> JSONResponse:
+    """Weigh the tenant's memories for a query and make the prompt of them."""
+    tenant = caller(request, service, body.tenant_id).tenant
+    asked = Asked(tenant, body.session_id, body.query, body.top_k)
+    context.check(asked)
+    settings = service.settings
+    try:
+        with service.engine.begin() as connection:
+            answer = context.evaluate(
+                connection, service.redis, service.memories, asked, settings.rules, settings.wm_ttl_s
+            )
+    except SQLAlchemyError as error:
+        raise Refused(500, f"context build failed: {reason(error)}") from error
+    if answer["memories"]:
+        publish(service, tenant)
+    return JSONResponse(answer)
+
+
+@router.post("/feedback")
+def give_feedback(request: Request, service: Served, body: Feedback) -> Json:
+    """Learn from how an answer fared."""
+    tenant = caller(request, service, body.tenant_id).tenant
+    given = feedback.Feedback(**body.model_dump(exclude={"tenant_id"}))
+    feedback.check(given)
+    try:
+        with service.engine.begin() as connection:
+            feedback.apply(connection, tenant, given, service.settings.rules)
+    except SQLAlchemyError as error:
+        raise Refused(500, f"feedback persist failed: {reason(error)}") from error
+    publish(service, tenant)
+    return {"accepted": True, "adaptation_applied": True}
+
+
+@router.get("/adaptation/state")
+def adaptation_state(request: Request, service: Served, tenant_id: Annotated[str | None, Query()] = None) -> Json:
+    """The weights of a tenant as they are stored. A copy in Redis that is missing or old is written again."""
+    tenant = caller(request, service, tenant_id).tenant
+    with service.engine.begin() as connection:
+        state = adaptation.read(connection, tenant, service.settings.rules)
+    try:
+        if adaptation.stale(service.redis, tenant, state):
+            publish(service, tenant)
+    except RedisError as error:
+        log.warning("the copy of the adaptation state of %s was not read: %s", tenant, reason(error))
+    return state.shown()

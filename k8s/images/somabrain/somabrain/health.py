@@ -1,0 +1,131 @@
+"""Readiness and liveness (contract 2): every dependency is asked at the same time, and none may hold up the answer."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeVar
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import JSONResponse
+from redis import Redis
+from sqlalchemy import Engine
+
+from somabrain import memories
+from somabrain.caller import caller_of
+from somabrain.database import open_engine, schema_head, schema_version
+from somabrain.embedding import DIM, embed
+from somabrain.service import Service, open_redis
+from somabrain.settings import Settings
+from somabrain.wire import Json
+
+T = TypeVar("T")
+ANSWER_S = 0.7  # what is left of a second goes to the network and to us
+router = APIRouter(tags=["health"])
+
+
+class Probe:
+    """Asks one dependency in a thread of its own. While an old question hangs, no new one is put."""
+
+    def __init__(self, name: str) -> None:
+        self.thread = ThreadPoolExecutor(1, thread_name_prefix=f"probe-{name}")
+        self.asking: Future[Any] | None = None
+
+    async def ask(self, question: Callable[[], T]) -> T | None:
+        """The answer; None if it did not come in time or is an error."""
+        if self.asking is not None and not self.asking.done():
+            await asyncio.wait([asyncio.wrap_future(self.asking)], timeout=ANSWER_S / 2)
+            if not self.asking.done():
+                return None
+        self.asking = self.thread.submit(question)
+        try:
+            return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(self.asking)), ANSWER_S / 2)
+        except Exception:  # whatever it is, the dependency did not answer
+            return None
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What Postgres says about itself."""
+
+    at_head: bool
+    memories: int | None
+
+
+class Health:
+    """The probes of one process, with connections of their own: a pool in use up to its limit is not a failure."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.head = schema_head()
+        self.engine: Engine = open_engine(settings, 1, ANSWER_S)
+        self.redis: Redis = open_redis(settings)
+        self.postgres_probe, self.redis_probe = Probe("postgres"), Probe("redis")
+
+    def close(self) -> None:
+        self.engine.dispose()
+        self.redis.close()
+        for probe in (self.postgres_probe, self.redis_probe):
+            probe.thread.shutdown(wait=False, cancel_futures=True)
+
+    def stored(self, tenant: str) -> Stored:
+        with self.engine.begin() as connection:
+            at_head = schema_version(connection) == self.head
+            return Stored(at_head, memories.count(connection, tenant) if at_head else None)
+
+    async def look(self, tenant: str) -> tuple[Stored | None, bool]:
+        stored, redis = await asyncio.gather(
+            self.postgres_probe.ask(lambda: self.stored(tenant)), self.redis_probe.ask(self.redis.ping)
+        )
+        return stored, redis is not None
+
+
+def embeds() -> bool:
+    vector = embed("health")
+    return len(vector) == DIM and abs(float(vector @ vector) - 1.0) < 1e-5
+
+
+@router.get("/health")
+async def health(request: Request, tenant_id: Annotated[str | None, Query()] = None) -> JSONResponse:
+    """Ready: Postgres with the schema this service knows, Redis, and whatever else is required, answer."""
+    service: Service = request.app.state.service
+    caller = caller_of(request, service.settings, tenant_id)
+    probes: Health = request.app.state.health
+    stored, redis = await probes.look(caller.tenant)
+    postgres = stored is not None and stored.at_head
+    embedder = embeds()
+    checks = {
+        "postgres": stored is not None,
+        "schema": stored is None or stored.at_head,
+        "redis": redis,
+        "embedder": embedder,
+    }
+    alerts = [name for name, holds in checks.items() if not holds]
+    items = stored.memories if stored else None
+    document: Json = {
+        "ok": not alerts,
+        "ready": not alerts,
+        "components": {
+            "memory": {"http": postgres},
+            "postgres": postgres,
+            "redis": redis,
+            "opa": None,
+            "wm_items": "tenant-scoped",
+            "api_version": 1,
+        },
+        "items": items,
+        "memory_items": items,
+        **caller.envelope(),
+        "embedder": {"provider": "hashed-features", "dim": DIM},
+        "memory_ok": postgres,
+        "embedder_ok": embedder,
+        "opa_ok": None,
+        "opa_required": service.settings.opa_fail_closed,
+        "alerts": alerts,
+    }
+    return JSONResponse(document, 200 if document["ok"] else 503)
+
+
+@router.get("/healthz")
+async def healthz() -> Json:
+    """Alive: the process serves. No dependency is asked."""
+    return {"ok": True}

@@ -1,0 +1,84 @@
+"""POST /remember and POST /recall (contract 3)."""
+
+import time
+from typing import Annotated, Any
+from uuid import uuid4
+
+from fastapi import APIRouter, Body, Request
+from pydantic import Field
+from sqlalchemy.exc import SQLAlchemyError
+
+from somabrain import wire
+from somabrain.caller import caller_of
+from somabrain.embedding import embed
+from somabrain.errors import Refused, log, reason
+from somabrain.memories import store
+from somabrain.memory import UNIVERSE, memory_from
+from somabrain.service import Served
+from somabrain.wire import Json, StrictRoute, Text
+
+router = APIRouter(route_class=StrictRoute, tags=["memory"])
+
+
+class Recall(wire.Body):
+    query: Text | None = None
+    top_k: Annotated[int, Field(ge=1, le=100)] = 3
+    universe: Text | None = None
+    tenant_id: Text | None = None
+
+
+def named_tenant(body: Any) -> str | None:
+    tenant = body.get("tenant_id") if isinstance(body, dict) else None
+    if tenant is not None and not isinstance(tenant, str):
+        raise Refused(400, "invalid tenant")
+    return tenant
+
+
+def unavailable(what: str, error: Exception) -> Refused:
+    log.warning("%s: %s", what, reason(error))
+    return Refused(503, "memory backend unavailable")
+
+
+@router.post("/remember")
+def remember(request: Request, service: Served, body: Annotated[Any, Body()]) -> Json:
+    """Store a memory. The answer is sent only after the memory is durable."""
+    caller = caller_of(request, service.settings, named_tenant(body))
+    memory = memory_from(body, uuid4().hex, time.time())
+    try:
+        with service.engine.connect() as connection:
+            if store(connection, caller.tenant, memory, service.settings.writes_per_day, caller.idempotency_key):
+                connection.commit()
+    except SQLAlchemyError as error:
+        raise unavailable("a memory was not stored", error) from error
+    return {"ok": True, "success": True, **caller.envelope()}
+
+
+@router.post("/recall")
+def recall(request: Request, service: Served, body: Recall) -> Json:
+    """Find memories: by their task, by their words, or simply the newest."""
+    caller = caller_of(request, service.settings, body.tenant_id)
+    universe = body.universe or request.headers.get("x-universe") or UNIVERSE
+    vector = None if body.query is None else embed(body.query)
+    try:
+        with service.engine.begin() as connection:
+            found = service.memories.recall(connection, caller.tenant, body.query, vector, body.top_k, universe)
+    except SQLAlchemyError as error:
+        raise unavailable("memories were not recalled", error) from error
+    return {
+        "wm": [{"score": score, "payload": payload} for score, payload in found.window],
+        "memory": found.memories,
+        "results": found.memories,
+        **caller.envelope(),
+        "reality": reality(len(found.memories), least_sources(request)),
+    }
+
+
+def least_sources(request: Request) -> int:
+    try:
+        return int(request.headers.get("x-min-sources", "1"))
+    except ValueError:
+        return 1
+
+
+def reality(sources: int, least: int) -> Json:
+    return {"ok": sources >= least, "sources": sources, "confidence": min(1.0, sources / max(1, 2 * least))}
