@@ -1,0 +1,55 @@
+"""The clusters of the scenarios: one with the project's stack, one with the hello project; both are taken down."""
+
+import subprocess
+import sys
+import venv
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.environment import CHECKOUT, FIRST_UP_S, MARK, Environment, copied, free_ports
+
+STACK = ("pyproject.toml", ".env.example", "k8s", "scripts", "tests/test_cognition_learning.py")
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Environment]:
+    """The project's own stack, up."""
+    root = copied(CHECKOUT, tmp_path_factory.mktemp("stack"), STACK)
+    names = ("api", "memory", "redis", "postgres")
+    env = Environment(f"t{MARK}-stack", root, dict(zip(names, free_ports(4), strict=True)))
+    env.fine("down")
+    env.fine("up", within_s=FIRST_UP_S)
+    yield env
+    env.fine("down")
+
+
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The devenv program of a virtual environment into which the wheel was installed."""
+    home = tmp_path_factory.mktemp("wheel")
+    pip = [sys.executable, "-m", "pip", "--quiet"]
+    argv = [*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(home), str(CHECKOUT)]
+    subprocess.run(argv, check=True, capture_output=True)
+    venv.create(home / "venv", with_pip=False)
+    (wheel,) = home.glob("*.whl")
+    python = home / "venv/bin/python"
+    site = next((home / "venv/lib").glob("python*")) / "site-packages"
+    # The locked dependencies are those of the checkout's environment; devenv itself comes from the wheel, first on
+    # the path.
+    dependencies = next(Path(p) for p in sys.path if p.endswith("site-packages"))
+    (site / "dependencies.pth").write_text(f"{dependencies}\n")
+    subprocess.run([*pip, "--python", str(python), "install", "--no-deps", str(wheel)], check=True, capture_output=True)
+    return home / "venv/bin/devenv"
+
+
+@pytest.fixture
+def hello_project(tmp_path: Path, installed: Path) -> Iterator[Environment]:
+    """The hello project, with nothing up; whatever the test brings up is taken down."""
+    source = CHECKOUT / "tests/projects/hello"
+    root = copied(source, tmp_path, ("pyproject.toml", "app", "k8s"))
+    env = Environment(f"t{MARK}-hello", root, {"web": free_ports(1)[0]}, program=installed)
+    env.fine("down")
+    yield env
+    env.fine("down")

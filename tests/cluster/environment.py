@@ -1,0 +1,128 @@
+"""An environment of the tests' own: its cluster name, ports, folders; nothing of a person's is touched."""
+
+import hashlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+CHECKOUT = Path(__file__).parents[2]
+# Two checkouts on one machine do not meet: names and folders carry the checkout's path.
+MARK = hashlib.sha256(str(CHECKOUT).encode()).hexdigest()[:6]
+# A first run on a bare machine builds Kubernetes.
+FIRST_UP_S = 60 * 60
+SHORT_S = 10 * 60
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports that nobody listens on, below the range from which the kernel takes ports for connections."""
+    found: list[int] = []
+    for port in range(20000 + int(MARK, 16) % 5000, 32000):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if probe.connect_ex(("127.0.0.1", port)) != 0:
+                found.append(port)
+        if len(found) == count:
+            return found
+    raise OSError("no free ports")
+
+
+@dataclass
+class Environment:
+    """A copy of a project with its own cluster."""
+
+    name: str
+    root: Path
+    ports: dict[str, int]
+    program: Path = Path(sys.executable).parent / "devenv"
+    extra: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def state(self) -> Path:
+        # Fixed, so that a run after a killed one finds what that left; short, for the path of a Unix socket.
+        return Path(f"/tmp/devenv-tests-{MARK}")  # noqa: S108
+
+    @property
+    def variables(self) -> dict[str, str]:
+        moved = {f"DEVENV_PORT_{name.upper()}": str(port) for name, port in self.ports.items()}
+        own = {"DEVENV_NAME": self.name, "XDG_STATE_HOME": str(self.state), "NO_COLOR": "1", "PATH": path()}
+        return {**os.environ, **moved, **own, **self.extra}
+
+    def start(self, *args: str) -> "subprocess.Popen[str]":
+        return subprocess.Popen(
+            [str(self.program), *args], cwd=self.root, env=self.variables, text=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+
+    def run(self, *args: str, within_s: float = SHORT_S) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [str(self.program), *args], cwd=self.root, env=self.variables, text=True,
+            stdin=subprocess.DEVNULL, capture_output=True, timeout=within_s, check=False,
+        )  # fmt: skip
+
+    def fine(self, *args: str, within_s: float = SHORT_S) -> str:
+        """Run devenv, see that it ends well, and return its standard output."""
+        done = self.run(*args, within_s=within_s)
+        assert done.returncode == 0, (
+            f"devenv {' '.join(args)} exited with {done.returncode}\n{done.stdout}{done.stderr}"
+        )
+        return done.stdout
+
+    def shell(self, script: str, within_s: float = SHORT_S) -> str:
+        """Run a script as a person would who said `eval "$(devenv env)"` first."""
+        whole = f'set -euo pipefail\neval "$({self.program} env)"\n{script}'
+        done = subprocess.run(
+            ["bash", "-c", whole], cwd=self.root, env=self.variables, text=True,
+            stdin=subprocess.DEVNULL, capture_output=True, timeout=within_s, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, f"{script}\nexited with {done.returncode}\n{done.stdout}{done.stderr}"
+        return done.stdout
+
+    @property
+    def kubeconfig(self) -> Path:
+        return self.state / "devenv" / self.name / "kubeconfig"
+
+    def kubectl(self, *args: str) -> str:
+        argv = ["kubectl", "--kubeconfig", str(self.kubeconfig), *args]
+        return subprocess.run(
+            argv, text=True, capture_output=True, check=True, env={**os.environ, "PATH": path()}
+        ).stdout
+
+    def objects(self, *args: str) -> list[Mapping[str, Any]]:
+        return list(json.loads(self.kubectl("get", *args, "-o", "json"))["items"])
+
+    def edit(self, file: str, old: str, new: str) -> None:
+        """Change a file of the copied project; the old text must be there."""
+        target = self.root / file
+        text = target.read_text()
+        assert old in text
+        target.write_text(text.replace(old, new))
+
+    @property
+    def node(self) -> str:
+        return f"{self.name}-control-plane"
+
+
+def path() -> str:
+    return os.pathsep.join([str(CHECKOUT / ".venv/bin"), os.environ["PATH"]])
+
+
+def docker(*args: str) -> str:
+    return subprocess.run(["docker", *args], text=True, capture_output=True, check=True).stdout.strip()
+
+
+def copied(source: Path, target: Path, names: tuple[str, ...]) -> Path:
+    """Copy parts of a project, so that a test may change them."""
+    for name in names:
+        if (source / name).is_dir():
+            shutil.copytree(source / name, target / name, ignore=shutil.ignore_patterns("__pycache__", ".*_cache"))
+        else:
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source / name, target / name)
+    return target
