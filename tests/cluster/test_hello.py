@@ -37,8 +37,8 @@ def test_the_wheel_brings_another_project_up_and_takes_it_down(hello_project: En
     assert "crash loop" in told
     assert "no bread" in told
 
-    secret = "image: hello\n          envFrom: [{secretRef: {name: nowhere}}]"
-    assert "CreateContainerConfigError" in broken(env, "image: hello", secret)
+    reads = "image: hello\n          envFrom: [{secretRef: {name: nowhere}}]"
+    assert "CreateContainerConfigError" in broken(env, "image: hello", reads)
 
     env.edit("pyproject.toml", "ready-within-s = 60", "ready-within-s = 3")
     env.edit("k8s/hello.yaml", "path: /", "path: /\n              host: 192.0.2.1")
