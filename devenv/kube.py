@@ -127,14 +127,10 @@ class Api:
 
     def answers(self) -> bool:
         """Whether the API server says that it is ready."""
-        from urllib3.exceptions import HTTPError
-
         try:
             with explained("ask the API server"):
-                self._core.api_client.call_api(
-                    "/readyz", "GET", auth_settings=["BearerToken"], _request_timeout=2.0, _preload_content=False
-                )
-        except (DevenvError, HTTPError):
+                self._dynamic.request("get", "/readyz", _request_timeout=2.0)
+        except DevenvError:
             return False
         return True
 
