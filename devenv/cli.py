@@ -221,21 +221,18 @@ def show_status(result: dict[str, Any], output: Output) -> None:
 
 def main() -> None:
     """Run the command line. What a person can act on is shown as it stands; our own faults keep their traceback."""
-    from click.exceptions import Abort, ClickException
-
+    code: Any = 0
     try:
-        code = app(standalone_mode=False)
-    except ClickException as error:
-        error.show()
-        code = errors.WRONG_USAGE
+        app()
+    except SystemExit as end:
+        code = end.code
     except DevenvError as error:
         from devenv import report
 
         report.error(str(error))
         code = error.exit_code
-    except (KeyboardInterrupt, Abort):
+    if code == errors.INTERRUPTED:
         typer.echo("interrupted; run `devenv up` again to go on, or `devenv down` to clean up", err=True)
-        code = errors.INTERRUPTED
     leave(code if isinstance(code, int) else 0)
 
 
