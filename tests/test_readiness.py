@@ -1,0 +1,117 @@
+"""Readiness over objects that scripts/record.py took from a cluster, and over all small combinations of them."""
+
+import copy
+import json
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from devenv import readiness
+from devenv.kube import culprit
+from devenv.readiness import Level, Readiness
+
+RECORDED = Path(__file__).parent / "recorded"
+
+
+def recorded(name: str) -> dict[str, Any]:
+    return dict(json.loads((RECORDED / f"{name}.json").read_text()))
+
+
+def level_of(seen: dict[str, Any]) -> Readiness:
+    return readiness.of("x", seen["object"], seen["pods"], seen["sets"])
+
+
+@pytest.mark.parametrize(
+    ("name", "level", "why"),
+    [
+        ("deployment-ready", Level.READY, ""),
+        ("deployment-not-ready", Level.PENDING, "container c: not ready"),
+        ("deployment-crash-loop", Level.FAILED, "crash loop, 3 restarts, last exit code 3"),
+        ("deployment-no-node", Level.FAILED, "fits on no node"),
+        ("deployment-too-big", Level.FAILED, "Insufficient memory"),
+        ("deployment-no-image", Level.FAILED, "ImagePullBackOff"),
+        ("deployment-no-secret", Level.FAILED, 'CreateContainerConfigError: secret "nowhere" not found'),
+        ("statefulset-ready", Level.READY, ""),
+        ("daemonset-ready", Level.READY, ""),
+        ("job-complete", Level.READY, ""),
+        ("job-running", Level.PENDING, "not complete"),
+        ("job-failed", Level.FAILED, "BackoffLimitExceeded"),
+    ],
+)
+def test_each_recorded_state_is_told(name: str, level: Level, why: str) -> None:
+    seen = level_of(recorded(name))
+    assert seen.level is level
+    assert why in seen.why
+
+
+def test_every_recording_is_tested() -> None:
+    assert {p.stem for p in RECORDED.glob("*.json")} == {
+        *(
+            "deployment-" + n
+            for n in ("ready", "not-ready", "crash-loop", "no-node", "too-big", "no-image", "no-secret")
+        ),
+        *("statefulset-ready", "daemonset-ready", "job-complete", "job-running", "job-failed"),
+    }
+
+
+@pytest.mark.parametrize("name", ["deployment-crash-loop", "deployment-no-image", "job-failed"])
+def test_a_failure_names_the_pod_whose_log_tells_more(name: str) -> None:
+    seen = recorded(name)
+    assert level_of(seen).culprit in {p["metadata"]["name"] for p in seen["pods"]}
+
+
+def test_the_log_of_a_crashed_container_is_that_of_its_last_run() -> None:
+    (pod,) = recorded("deployment-crash-loop")["pods"]
+    assert culprit(pod) == ("c", True)
+    (pod,) = recorded("job-failed")["pods"]
+    assert culprit(pod) == ("c", False)
+
+
+def test_nothing_there_is_absent_and_never_ready() -> None:
+    assert readiness.of("x", None).level is Level.ABSENT
+    empty = recorded("deployment-ready") | {"pods": [], "sets": []}
+    empty["object"] = copy.deepcopy(empty["object"]) | {"status": {}}
+    assert level_of(empty).level is Level.PENDING
+
+
+def test_a_change_that_its_controller_has_not_seen_is_not_ready() -> None:
+    seen = recorded("deployment-ready")
+    seen["object"]["metadata"]["generation"] += 1
+    assert level_of(seen).level is Level.PENDING
+
+
+def test_pods_of_an_older_revision_do_not_fail_a_workload() -> None:
+    """A broken pod whose ReplicaSet was replaced is on its way out."""
+    fine, broken = recorded("deployment-ready"), recorded("deployment-crash-loop")
+    (old,) = broken["sets"]
+    old["metadata"]["ownerReferences"] = fine["sets"][0]["metadata"]["ownerReferences"]
+    old["metadata"]["annotations"]["deployment.kubernetes.io/revision"] = "0"
+    mixed = {"object": fine["object"], "pods": fine["pods"] + broken["pods"], "sets": fine["sets"] + [old]}
+    assert level_of(mixed).level is Level.READY
+    old["metadata"]["annotations"]["deployment.kubernetes.io/revision"] = "2"
+    assert level_of(mixed).level is Level.FAILED
+
+
+def test_one_crash_is_no_loop() -> None:
+    for restarts in range(5):
+        seen = recorded("deployment-crash-loop")
+        seen["pods"][0]["status"]["containerStatuses"][0]["restartCount"] = restarts
+        assert (level_of(seen).level is Level.FAILED) is (restarts >= readiness.CRASHES_THAT_ARE_A_LOOP)
+
+
+def test_a_job_s_crash_is_its_own_affair_until_it_fails() -> None:
+    seen = recorded("job-failed")
+    seen["object"]["status"]["conditions"] = []
+    assert level_of(seen).level is Level.PENDING
+
+
+def test_the_whole_is_as_ready_as_its_least_ready_part() -> None:
+    for levels in product(Level, repeat=3):
+        parts = [Readiness(level, name) for level, name in zip(levels, "abc", strict=True)]
+        assert max(parts).level is max(levels)
+
+
+def test_only_ready_and_failed_end_a_wait() -> None:
+    assert {level for level in Level if Readiness(level, "x").settled} == {Level.READY, Level.FAILED}
