@@ -1,9 +1,10 @@
 """Who asks: the tenant of a request, and the headers that are handed back (contract 1)."""
 
 from dataclasses import dataclass
+from typing import Annotated, Any
 from uuid import uuid4
 
-from fastapi import Request
+from fastapi import Depends, Request
 
 from somabrain.errors import Refused
 from somabrain.settings import Settings
@@ -12,10 +13,17 @@ from somabrain.wire import Json
 TENANT_LENGTH = 128
 
 
-def tenant_of(named: str | None, header: str | None, default: str) -> str:
+def named_tenant(request: Request, body: Any) -> Any:
+    """What the request itself says: the query of a GET, the body of any other."""
+    if request.method == "GET":
+        return request.query_params.get("tenant_id")
+    return body.get("tenant_id") if isinstance(body, dict) else None
+
+
+def tenant_of(named: Any, header: str | None, default: str) -> str:
     """The one rule for all routes: the body or query names it, else the header, else the default."""
     tenant = next(name for name in (named, header, default) if name is not None)
-    if not 1 <= len(tenant) <= TENANT_LENGTH or "\x00" in tenant:
+    if not isinstance(tenant, str) or not 1 <= len(tenant) <= TENANT_LENGTH or "\x00" in tenant:
         raise Refused(400, "invalid tenant")
     return tenant
 
@@ -41,14 +49,23 @@ class Caller:
         }
 
 
-def caller_of(request: Request, settings: Settings, named: str | None) -> Caller:
+def caller_of(request: Request, settings: Settings, named: Any) -> Caller:
     headers = request.headers
     return Caller(
         tenant=tenant_of(named, headers.get("x-tenant-id"), settings.default_tenant),
         trace_id=headers.get("x-request-id") or uuid4().hex,
-        deadline_ms=headers.get("x-deadline-ms"),
-        idempotency_key=headers.get("x-idempotency-key"),
+        deadline_ms=headers.get("x-deadline-ms") or None,
+        idempotency_key=headers.get("x-idempotency-key") or None,
     )
+
+
+async def asking(request: Request) -> Caller:
+    """The caller, as the edge made it out."""
+    caller: Caller = request.state.caller
+    return caller
+
+
+Asking = Annotated[Caller, Depends(asking)]
 
 
 def known(caller: Caller, settings: Settings) -> Caller:

@@ -2,14 +2,14 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends
 from fastapi.responses import JSONResponse
 from pydantic import AfterValidator, Field
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
 from somabrain import adaptation, context, feedback
-from somabrain.caller import Caller, caller_of, known
+from somabrain.caller import Asking, known
 from somabrain.context import Asked
 from somabrain.errors import Refused, log, reason
 from somabrain.service import Served, Service
@@ -37,8 +37,12 @@ class Feedback(Body):
     tenant_id: Text | None = None
 
 
-def caller(request: Request, service: Service, named: str | None) -> Caller:
-    return known(caller_of(request, service.settings, named), service.settings)
+async def tenant_at(service: Served, caller: Asking) -> str:
+    return known(caller, service.settings).tenant
+
+
+Tenant = Annotated[str, Depends(tenant_at)]
+TENANT_IN_QUERY: Json = {"parameters": [{"name": "tenant_id", "in": "query", "schema": {"type": "string"}}]}
 
 
 def publish(service: Service, tenant: str) -> None:
@@ -46,9 +50,8 @@ def publish(service: Service, tenant: str) -> None:
 
 
 @router.post("/evaluate")
-def evaluate(request: Request, service: Served, body: Evaluate) -> JSONResponse:
+def evaluate(service: Served, tenant: Tenant, body: Evaluate) -> JSONResponse:
     """Weigh the tenant's memories for a query and make the prompt of them."""
-    tenant = caller(request, service, body.tenant_id).tenant
     asked = Asked(tenant, body.session_id, body.query, body.top_k)
     context.check(asked)
     settings = service.settings
@@ -65,9 +68,8 @@ def evaluate(request: Request, service: Served, body: Evaluate) -> JSONResponse:
 
 
 @router.post("/feedback")
-def give_feedback(request: Request, service: Served, body: Feedback) -> Json:
+def give_feedback(service: Served, tenant: Tenant, body: Feedback) -> Json:
     """Learn from how an answer fared."""
-    tenant = caller(request, service, body.tenant_id).tenant
     given = feedback.Feedback(**body.model_dump(exclude={"tenant_id"}))
     feedback.check(given)
     try:
@@ -79,10 +81,9 @@ def give_feedback(request: Request, service: Served, body: Feedback) -> Json:
     return {"accepted": True, "adaptation_applied": True}
 
 
-@router.get("/adaptation/state")
-def adaptation_state(request: Request, service: Served, tenant_id: Annotated[str | None, Query()] = None) -> Json:
+@router.get("/adaptation/state", openapi_extra=TENANT_IN_QUERY)
+def adaptation_state(service: Served, tenant: Tenant) -> Json:
     """The weights of a tenant as they are stored. A copy in Redis that is missing or old is written again."""
-    tenant = caller(request, service, tenant_id).tenant
     with service.engine.begin() as connection:
         state = adaptation.read(connection, tenant, service.settings.rules)
     try:

@@ -30,7 +30,7 @@ def reason(error: BaseException) -> str:
 
 
 def refusal(status: int, detail: str) -> JSONResponse:
-    return JSONResponse({"detail": detail}, status)
+    return JSONResponse({"detail": detail}, status, {"WWW-Authenticate": "Bearer"} if status == 401 else None)
 
 
 def validation_details(error: RequestValidationError) -> list[dict[str, object]]:

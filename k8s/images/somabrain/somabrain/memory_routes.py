@@ -4,12 +4,12 @@ import time
 from typing import Annotated, Any
 from uuid import uuid4
 
-from fastapi import APIRouter, Body, Request
+from fastapi import APIRouter, Body, Depends, Request
 from pydantic import Field
 from sqlalchemy.exc import SQLAlchemyError
 
 from somabrain import wire
-from somabrain.caller import caller_of
+from somabrain.caller import Asking
 from somabrain.embedding import embed
 from somabrain.errors import Refused, log, reason
 from somabrain.memories import store
@@ -17,7 +17,13 @@ from somabrain.memory import UNIVERSE, memory_from
 from somabrain.service import Served
 from somabrain.wire import Json, StrictRoute, Text
 
-router = APIRouter(route_class=StrictRoute, tags=["memory"])
+
+def limited(service: Served, caller: Asking) -> None:
+    """A tenant may not ask more often than its bucket has tokens."""
+    service.limiter.check(caller.tenant)
+
+
+router = APIRouter(route_class=StrictRoute, tags=["memory"], dependencies=[Depends(limited)])
 
 
 class Recall(wire.Body):
@@ -27,22 +33,14 @@ class Recall(wire.Body):
     tenant_id: Text | None = None
 
 
-def named_tenant(body: Any) -> str | None:
-    tenant = body.get("tenant_id") if isinstance(body, dict) else None
-    if tenant is not None and not isinstance(tenant, str):
-        raise Refused(400, "invalid tenant")
-    return tenant
-
-
 def unavailable(what: str, error: Exception) -> Refused:
     log.warning("%s: %s", what, reason(error))
     return Refused(503, "memory backend unavailable")
 
 
 @router.post("/remember")
-def remember(request: Request, service: Served, body: Annotated[Any, Body()]) -> Json:
+def remember(service: Served, caller: Asking, body: Annotated[Any, Body()]) -> Json:
     """Store a memory. The answer is sent only after the memory is durable."""
-    caller = caller_of(request, service.settings, named_tenant(body))
     memory = memory_from(body, uuid4().hex, time.time())
     try:
         with service.engine.connect() as connection:
@@ -54,9 +52,8 @@ def remember(request: Request, service: Served, body: Annotated[Any, Body()]) ->
 
 
 @router.post("/recall")
-def recall(request: Request, service: Served, body: Recall) -> Json:
+def recall(request: Request, service: Served, caller: Asking, body: Recall) -> Json:
     """Find memories: by their task, by their words, or simply the newest."""
-    caller = caller_of(request, service.settings, body.tenant_id)
     universe = body.universe or request.headers.get("x-universe") or UNIVERSE
     vector = None if body.query is None else embed(body.query)
     try:

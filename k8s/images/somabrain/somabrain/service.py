@@ -11,6 +11,7 @@ from redis.retry import Retry
 from sqlalchemy import Engine
 
 from somabrain.database import open_engine
+from somabrain.limits import Limiter
 from somabrain.memories import Memories
 from somabrain.settings import Settings
 from somabrain.vectors import VectorCache
@@ -25,6 +26,7 @@ class Service:
     engine: Engine
     redis: Redis
     memories: Memories
+    limiter: Limiter
 
     def close(self) -> None:
         self.engine.dispose()
@@ -45,15 +47,17 @@ def open_redis(settings: Settings) -> Redis:
 
 def open_service(settings: Settings) -> Service:
     """Nothing connects yet: the first request does."""
+    redis = open_redis(settings)
     return Service(
         settings,
         open_engine(settings, THREADS),
-        open_redis(settings),
+        redis,
         Memories(VectorCache(settings.vector_cache_bytes)),
+        Limiter(redis, settings.rate_per_s, settings.rate_burst),
     )
 
 
-def service_of(request: Request) -> Service:
+async def service_of(request: Request) -> Service:
     service: Service = request.app.state.service
     return service
 

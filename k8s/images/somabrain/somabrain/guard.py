@@ -1,0 +1,39 @@
+"""Who may ask, and whether the asking model is sure enough (contract 1)."""
+
+from collections.abc import Mapping
+from hmac import compare_digest
+from math import isfinite, log
+
+from somabrain.errors import Refused
+
+OPEN = frozenset({"/health", "/healthz", "/metrics"})  # whoever watches the service needs no permission
+GUARDED = frozenset({"/context/evaluate", "/context/feedback"})
+LEAST_CONFIDENCE = 1e-12
+
+
+def confidence(header: str | None) -> float:
+    """The confidence that a header tells; 0 when it is absent or not a finite number."""
+    try:
+        told = float(header or "0")
+    except ValueError:
+        return 0.0
+    return told if isfinite(told) else 0.0
+
+
+def utility(told: float) -> float:
+    return log(max(LEAST_CONFIDENCE, told))
+
+
+def check_utility(path: str, headers: Mapping[str, str]) -> None:
+    if path in GUARDED and utility(confidence(headers.get("x-model-confidence"))) < 0:
+        raise Refused(403, "Rejected by utility guard")
+
+
+def check_token(headers: Mapping[str, str], wanted: str | None) -> None:
+    """Let the bearer of the token pass. Where none is configured, nobody bears it."""
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    token = token.strip()
+    if scheme.lower() != "bearer" or not token:
+        raise Refused(401, "missing bearer token")
+    if wanted is None or not compare_digest(token.encode(), wanted.encode()):
+        raise Refused(403, "invalid token")
