@@ -2,7 +2,8 @@
 
 import json
 import logging
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -13,7 +14,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import SQLAlchemyError
 
 from somabrain import learning
-from somabrain.errors import reason
+from somabrain.errors import Refused, reason
 from somabrain.learning import BASE_RATE, Rule, Rules, Weights
 from somabrain.tables import adaptation_snapshots, adaptation_state, neuromodulators
 from somabrain.wire import Json, dumps
@@ -76,10 +77,15 @@ def overridden(rules: Rules, overrides: Json) -> Rules:
     }
 
 
+def start(rules: Rules) -> State:
+    """Where a tenant stands before its first step."""
+    return State(learning.within(Weights(), rules), rules)
+
+
 def state_of(row: Row[Any] | None, rules: Rules) -> State:
     """A row as a state; a tenant without one stands at the start."""
     if row is None:
-        return State(Weights(), rules)
+        return start(rules)
     return State(
         Weights(*(getattr(row, name) for name in WEIGHTS)),
         overridden(rules, json.loads(row.overrides_json)) if row.overrides_json else rules,
@@ -97,8 +103,7 @@ def read(connection: Connection, tenant: str, rules: Rules) -> State:
 
 def locked(connection: Connection, tenant: str, rules: Rules) -> State:
     """The state, which nobody else changes until this transaction ends."""
-    start = State(Weights(), rules)
-    values = {**start.weights.as_dict(), "learning_rate": BASE_RATE, "base_rate": BASE_RATE}
+    values = {**start(rules).weights.as_dict(), "learning_rate": BASE_RATE, "base_rate": BASE_RATE}
     connection.execute(insert(adaptation_state).values(tenant_id=tenant, **values).on_conflict_do_nothing())
     row = connection.execute(
         select(adaptation_state).where(adaptation_state.c.tenant_id == tenant).with_for_update()
@@ -106,7 +111,7 @@ def locked(connection: Connection, tenant: str, rules: Rules) -> State:
     return state_of(row, rules)
 
 
-def save(connection: Connection, tenant: str, state: State) -> None:
+def save(connection: Connection, tenant: str, state: State, **also: object) -> None:
     connection.execute(
         update(adaptation_state)
         .where(adaptation_state.c.tenant_id == tenant)
@@ -116,6 +121,7 @@ def save(connection: Connection, tenant: str, state: State) -> None:
             learning_rate=state.learning_rate,
             base_rate=state.base_rate,
             last_feedback_at=state.last_feedback_at,
+            **also,
         )
     )
 
@@ -154,6 +160,65 @@ def step(connection: Connection, tenant: str, rules: Rules, signal: float) -> St
     return after
 
 
+def roll_back(connection: Connection, tenant: str, rules: Rules) -> bool:
+    """Undo the last step, within the caller's transaction; false if no snapshot tells what was before it."""
+    after = locked(connection, tenant, rules)
+    c = adaptation_snapshots.c
+    kept = connection.execute(
+        delete(adaptation_snapshots)
+        .where(c.tenant_id == tenant, c.position == after.history_len - 1)
+        .returning(*(c[name] for name in WEIGHTS), c.learning_rate)
+    ).one_or_none()
+    if kept is None:
+        return False
+    *weights, learning_rate = kept
+    before = replace(
+        after, weights=Weights(*weights), history_len=after.history_len - 1, learning_rate=float(learning_rate)
+    )
+    save(connection, tenant, before)
+    return True
+
+
+def rollback(engine: Engine, redis: Redis, tenant: str, rules: Rules) -> bool:
+    """Undo the tenant's last step, in Postgres and in the copy; false if there is none to undo."""
+    with engine.begin() as connection:
+        undone = roll_back(connection, tenant, rules)
+    publish(engine, redis, tenant, rules)
+    return undone
+
+
+@dataclass(frozen=True)
+class Reset:
+    """A new start. What it does not name is as it was before anybody learned."""
+
+    weights: Mapping[str, float] = field(default_factory=dict)
+    overrides: Json = field(default_factory=dict)
+    base_rate: float | None = None
+    forget: bool = True
+
+
+def reset(connection: Connection, tenant: str, rules: Rules, wanted: Reset) -> None:
+    """Put the weights at their start, which lies within the bounds, and let go of the history if so wanted."""
+    before = locked(connection, tenant, rules)
+    own = overridden(rules, wanted.overrides)
+    for name, rule in own.items():
+        if rule.low > rule.high:
+            raise Refused(400, f"constraints: the minimum {rule.low} of {name} is above its maximum {rule.high}")
+    base_rate = BASE_RATE if wanted.base_rate is None else wanted.base_rate
+    history_len = 0 if wanted.forget else before.history_len
+    after = replace(
+        before,
+        weights=learning.within(Weights(**wanted.weights), own),
+        rules=own,
+        history_len=history_len,
+        learning_rate=before.learning_rate if history_len else base_rate,
+        base_rate=base_rate,
+    )
+    if wanted.forget:
+        connection.execute(delete(adaptation_snapshots).where(adaptation_snapshots.c.tenant_id == tenant))
+    save(connection, tenant, after, overrides_json=dumps(wanted.overrides) if wanted.overrides else None)
+
+
 def temper(connection: Connection, tenant: str, rules: Rules, distinct: int, n: int) -> None:
     """Move the temperature after an evaluation of n memories."""
     before = locked(connection, tenant, rules)
@@ -179,7 +244,7 @@ def stale(redis: Redis, tenant: str, state: State) -> bool:
     """Whether the copy is missing or tells of another state. Fields that are not ours do not count."""
     text = redis.get(key(tenant))
     if text is None:
-        return state != State(Weights(), state.rules)
+        return state != start(state.rules)
     try:
         held = json.loads(text)
     except ValueError:

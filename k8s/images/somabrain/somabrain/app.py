@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from anyio.to_thread import current_default_thread_limiter
 from fastapi import FastAPI
 
-from somabrain import context_routes, errors, health, memory_routes, settings
+from somabrain import adaptation_routes, context_routes, errors, health, memory_routes, settings
 from somabrain.edge import Edge
 from somabrain.health import Health
 from somabrain.service import THREADS, open_service
@@ -28,7 +28,7 @@ def make_app(chosen: Settings) -> FastAPI:
     app = FastAPI(title="SomaBrain", version="1", lifespan=lifespan)
     errors.install(app)
     app.add_middleware(Edge, settings=chosen)
-    for module in (health, memory_routes, context_routes):
+    for module in (health, memory_routes, context_routes, adaptation_routes):
         app.include_router(module.router)
     return app
 

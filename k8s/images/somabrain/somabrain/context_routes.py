@@ -1,17 +1,16 @@
-"""POST /context/evaluate and /context/feedback, GET /context/adaptation/state (contract 4)."""
+"""POST /context/evaluate and /context/feedback (contract 4)."""
 
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
 from fastapi.responses import JSONResponse
 from pydantic import AfterValidator, Field
-from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
 from somabrain import adaptation, context, feedback
 from somabrain.caller import Asking, known
 from somabrain.context import Asked
-from somabrain.errors import Refused, log, reason
+from somabrain.errors import Refused, reason
 from somabrain.service import Served, Service
 from somabrain.wire import Body, Json, Number, StrictRoute, Text, finite
 
@@ -42,7 +41,6 @@ async def tenant_at(service: Served, caller: Asking) -> str:
 
 
 Tenant = Annotated[str, Depends(tenant_at)]
-TENANT_IN_QUERY: Json = {"parameters": [{"name": "tenant_id", "in": "query", "schema": {"type": "string"}}]}
 
 
 def publish(service: Service, tenant: str) -> None:
@@ -79,16 +77,3 @@ def give_feedback(service: Served, tenant: Tenant, body: Feedback) -> Json:
         raise Refused(500, f"feedback persist failed: {reason(error)}") from error
     publish(service, tenant)
     return {"accepted": True, "adaptation_applied": True}
-
-
-@router.get("/adaptation/state", openapi_extra=TENANT_IN_QUERY)
-def adaptation_state(service: Served, tenant: Tenant) -> Json:
-    """The weights of a tenant as they are stored. A copy in Redis that is missing or old is written again."""
-    with service.engine.begin() as connection:
-        state = adaptation.read(connection, tenant, service.settings.rules)
-    try:
-        if adaptation.stale(service.redis, tenant, state):
-            publish(service, tenant)
-    except RedisError as error:
-        log.warning("the copy of the adaptation state of %s was not read: %s", tenant, reason(error))
-    return state.shown()

@@ -58,6 +58,12 @@ def clip(x: float, low: float, high: float) -> float:
     return min(max(x, low), high)
 
 
+def within(weights: Weights, rules: Rules) -> Weights:
+    """The weights, each moved to its nearest bound where it lies outside."""
+    held = {name: clip(getattr(weights, name), rule.low, rule.high) for name, rule in rules.items()}
+    return replace(weights, **held, tau=clip(weights.tau, TAU_LOW, TAU_HIGH))
+
+
 def rate(base: float, dopamine: float) -> float:
     """The learning rate of a step: dopamine raises it, within half and one and a fifth of the base."""
     return base * clip(0.5 + dopamine, 0.5, 1.2)
