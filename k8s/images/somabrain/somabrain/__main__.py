@@ -18,6 +18,7 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 2
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO)
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # it would tell of every question to OPA
     uvicorn.run(
         "somabrain.app:from_environment",
         factory=True,

@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from somabrain import adaptation_routes, context_routes, errors, health, memory_routes, settings
 from somabrain.edge import Edge
 from somabrain.health import Health
+from somabrain.policy import open_policy
 from somabrain.service import THREADS, open_service
 from somabrain.settings import Settings
 
@@ -18,12 +19,17 @@ def make_app(chosen: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         current_default_thread_limiter().total_tokens = THREADS
-        app.state.service, app.state.health = open_service(chosen), Health(chosen)
+        for doubt in chosen.doubts():
+            errors.log.warning(doubt)
+        app.state.policy = open_policy(chosen)
+        app.state.service, app.state.health = open_service(chosen), Health(chosen, app.state.policy)
         try:
             yield
         finally:
             app.state.health.close()
             app.state.service.close()
+            if app.state.policy is not None:
+                await app.state.policy.close()
 
     app = FastAPI(title="SomaBrain", version="1", lifespan=lifespan)
     errors.install(app)

@@ -1,4 +1,4 @@
-"""What stands before every route (contract 1): the utility guard, authorization, the size of the body, the tenant.
+"""What stands before every route: the utility guard, authorization, the size of the body, the tenant, the policy.
 
 They are asked in this order, and what one of them refuses reaches no route. The body is read here, once and up to its
 limit; the route gets the same bytes.
@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from somabrain import guard
 from somabrain.caller import caller_of, named_tenant
 from somabrain.errors import Refused, refusal
+from somabrain.policy import Policy
 from somabrain.settings import Settings
 from somabrain.wire import PARSED, loads
 
@@ -45,7 +46,11 @@ class Edge:
             parsed = request.scope[PARSED] = loads(body)
         except ValueError:
             parsed = None  # whether that is a fault, and which, is for the route to say
-        request.state.caller = caller_of(request, self.settings, named_tenant(request, parsed))
+        caller = request.state.caller = caller_of(request, self.settings, named_tenant(request, parsed))
+        policy: Policy | None = request.app.state.policy
+        if policy is not None:
+            as_json = body if PARSED in request.scope else None
+            await policy.check(request.method, request.scope["path"], caller.tenant, as_json)
         return body
 
 

@@ -15,6 +15,7 @@ from somabrain import memories
 from somabrain.caller import caller_of
 from somabrain.database import open_engine, schema_head, schema_version
 from somabrain.embedding import DIM, embed
+from somabrain.policy import NoAnswer, Policy, question
 from somabrain.service import Service, open_redis
 from somabrain.settings import Settings
 from somabrain.wire import Json
@@ -55,7 +56,8 @@ class Stored:
 class Health:
     """The probes of one process, with connections of their own: a pool in use up to its limit is not a failure."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, policy: Policy | None) -> None:
+        self.policy = policy
         self.head = schema_head()
         self.engine: Engine = open_engine(settings, 1, ANSWER_S)
         self.redis: Redis = open_redis(settings)
@@ -72,11 +74,23 @@ class Health:
             at_head = schema_version(connection) == self.head
             return Stored(at_head, memories.count(connection, tenant) if at_head else None)
 
-    async def look(self, tenant: str) -> tuple[Stored | None, bool]:
-        stored, redis = await asyncio.gather(
-            self.postgres_probe.ask(lambda: self.stored(tenant)), self.redis_probe.ask(self.redis.ping)
+    async def opa(self, tenant: str) -> bool | None:
+        """Whether OPA has an answer, whichever; None if there is no OPA to ask."""
+        if self.policy is None:
+            return None
+        try:
+            await self.policy.ask(question("GET", "/health", tenant, None), ANSWER_S / 2)
+        except NoAnswer:
+            return False
+        return True
+
+    async def look(self, tenant: str) -> tuple[Stored | None, bool, bool | None]:
+        stored, redis, opa = await asyncio.gather(
+            self.postgres_probe.ask(lambda: self.stored(tenant)),
+            self.redis_probe.ask(self.redis.ping),
+            self.opa(tenant),
         )
-        return stored, redis is not None
+        return stored, redis is not None, opa
 
 
 def embeds() -> bool:
@@ -90,7 +104,7 @@ async def health(request: Request, tenant_id: Annotated[str | None, Query()] = N
     service: Service = request.app.state.service
     caller = caller_of(request, service.settings, tenant_id)
     probes: Health = request.app.state.health
-    stored, redis = await probes.look(caller.tenant)
+    stored, redis, opa = await probes.look(caller.tenant)
     postgres = stored is not None and stored.at_head
     embedder = embeds()
     checks = {
@@ -98,17 +112,20 @@ async def health(request: Request, tenant_id: Annotated[str | None, Query()] = N
         "schema": stored is None or stored.at_head,
         "redis": redis,
         "embedder": embedder,
+        "opa": opa is not False,
     }
     alerts = [name for name, holds in checks.items() if not holds]
+    opa_required = service.settings.opa_required
+    ok = all(name == "opa" and not opa_required for name in alerts)
     items = stored.memories if stored else None
     document: Json = {
-        "ok": not alerts,
-        "ready": not alerts,
+        "ok": ok,
+        "ready": ok,
         "components": {
             "memory": {"http": postgres},
             "postgres": postgres,
             "redis": redis,
-            "opa": None,
+            "opa": opa,
             "wm_items": "tenant-scoped",
             "api_version": 1,
         },
@@ -118,11 +135,11 @@ async def health(request: Request, tenant_id: Annotated[str | None, Query()] = N
         "embedder": {"provider": "hashed-features", "dim": DIM},
         "memory_ok": postgres,
         "embedder_ok": embedder,
-        "opa_ok": None,
-        "opa_required": service.settings.opa_fail_closed,
+        "opa_ok": opa,
+        "opa_required": opa_required,
         "alerts": alerts,
     }
-    return JSONResponse(document, 200 if document["ok"] else 503)
+    return JSONResponse(document, 200 if ok else 503)
 
 
 @router.get("/healthz")

@@ -41,6 +41,19 @@ class Settings:
     vector_cache_bytes: int = 112 << 20
     rules: Rules = field(default_factory=lambda: DEFAULT_RULES)
 
+    @property
+    def opa_required(self) -> bool:
+        return self.opa_url is not None and self.opa_fail_closed
+
+    def doubts(self) -> list[str]:
+        """What may be meant, but does not look so."""
+        found = []
+        if not self.disable_auth and self.api_token is None:
+            found.append("SOMABRAIN_API_TOKEN is missing: every request that needs a token will be refused")
+        if self.opa_fail_closed and self.opa_url is None:
+            found.append("SOMA_OPA_FAIL_CLOSED is set without SOMABRAIN_OPA_URL: no policy is asked")
+        return found
+
 
 class Reader:
     """Reads typed values from a mapping and remembers what was wrong with them."""
