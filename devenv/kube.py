@@ -28,14 +28,13 @@ class Api:
     """A connection by the environment's own kubeconfig. Every request has a time limit."""
 
     def __init__(self, where: Folder, namespace: str) -> None:
-        from kubernetes import client, config, dynamic
+        from kubernetes import config, dynamic
 
         self.namespace = namespace
         try:
             connection = config.new_client_from_config(str(where.kubeconfig))
         except config.ConfigException as error:
             raise DevenvError(f"{where.kubeconfig}: {error}; run `devenv up`") from error
-        self._core = client.CoreV1Api(connection)
         # The discovery reads and writes a cache file: one thread at a time.
         self._discovery = threading.Lock()
         with explained("reach the Kubernetes API"):
@@ -112,18 +111,17 @@ class Api:
 
     def log(self, pod: str) -> str:
         """Return the last lines of the container of the pod that most likely tells why it is not well."""
-        from kubernetes.client import ApiException
-
         try:
-            seen = self._core.read_namespaced_pod(pod, self.namespace, _request_timeout=REQUEST_WITHIN_S)
-            container, previous = culprit(self._core.api_client.sanitize_for_serialization(seen))
-            text = self._core.read_namespaced_pod_log(
-                pod, self.namespace, container=container, previous=previous,
-                tail_lines=LOG_LINES, _request_timeout=REQUEST_WITHIN_S,
-            )  # fmt: skip
-        except ApiException as error:
-            return f"(no log: {reason(error)})"
-        return str(text)
+            seen = self.get({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": pod, "namespace": self.namespace}})
+            if seen is None:
+                return "(no log: the pod is gone)"
+            container, previous = culprit(seen)
+            query = [("container", container), ("previous", str(previous).lower()), ("tailLines", LOG_LINES)]
+            with explained(f"read the log of {pod}"):
+                path = f"/api/v1/namespaces/{self.namespace}/pods/{pod}/log"
+                return str(self._dynamic.request("get", path, query_params=query, _request_timeout=REQUEST_WITHIN_S))
+        except DevenvError as error:
+            return f"(no log: {error})"
 
     def answers(self) -> bool:
         """Whether the API server says that it is ready."""
