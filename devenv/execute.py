@@ -199,10 +199,11 @@ class Hand:
 
 
 def forwards_open(where: Folder) -> Readiness:
-    """Return whether every forward leads to a service that answers."""
-    seen = forward.status(where)
-    closed = [f"{f['name']} is {f['state']}: {f['reason']}" for f in seen if f["state"] != "OPEN"]
-    return Readiness(Level.PENDING if closed or not seen else Level.READY, "forwards", "; ".join(closed))
+    """Return whether every forward leads to a service that answers; without a living process none ever will."""
+    if not forward.served_hash(where):
+        return Readiness(Level.FAILED, "forwards", "no process serves them")
+    closed = forward.closed(where)
+    return Readiness(Level.PENDING if closed else Level.READY, "forwards", closed)
 
 
 def runs_since_before(pod: manifest.Document, begun: datetime) -> bool:

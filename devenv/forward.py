@@ -113,6 +113,11 @@ def status(where: Folder) -> list[dict[str, Any]]:
     return [{**f, "state": "DOWN", "reason": "its process is not running; devenv forward start"} for f in known]
 
 
+def closed(where: Folder) -> str:
+    """Return which forwards do not lead to a service that answers, and why; nothing where all do."""
+    return "; ".join(f"{f['name']} is {f['state']}: {f['reason']}" for f in status(where) if f["state"] != "OPEN")
+
+
 def stop(where: Folder) -> bool:
     """End the forwards' process and see it gone; return whether there was one."""
     if not state.is_locked(where.forwards_lock):

@@ -44,6 +44,7 @@ def snapshot(want: Stack, where: Folder) -> Observed:
             readiness={key: readiness.of(key, ours.get(key), pods, sets) for key in runs},
             strays=tuple(sorted(ours.keys() - {manifest.key(o) for o in want.objects})),
             forwards_hash=forward.served_hash(where),
+            forwards_closed=forward.closed(where),
         )
 
 
@@ -76,8 +77,13 @@ def stray(key: str, namespace: str) -> Document:
 
 
 def refusals(want: Stack, have: Observed, where: Folder) -> None:
-    """Raise DevenvError for what would stop `up` half-way: taken ports, a full disk. Nothing was changed yet."""
+    """Raise DevenvError, before anything is changed, for taken ports, lost passwords or a full disk."""
     faults = [] if state.is_locked(where.forwards_lock) else forward.taken_ports(want.forwards)
+    if want.env_text is not None and have.cluster in (Cluster.RUNNING, Cluster.STOPPED):
+        faults.append(
+            f"{want.settings.project.env_file} is gone, and the cluster's data was made with its passwords: "
+            f"put it back (kubectl get secrets has them), or begin anew: devenv down"
+        )
     if shortage := disk_shortage(want, have):
         faults.append(shortage)
     if faults:

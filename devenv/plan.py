@@ -34,6 +34,7 @@ class Observed:
     readiness: Mapping[str, Readiness] = field(default_factory=dict)
     strays: tuple[str, ...] = ()  # objects of ours that are wanted no more
     forwards_hash: str = ""  # of the forwards that a living process serves, or nothing
+    forwards_closed: str = ""  # why not all of these lead to a service that answers, or nothing
 
 
 @dataclass(frozen=True)
@@ -244,11 +245,11 @@ def refs(want: Stack) -> set[str]:
 
 
 def forward_steps(want: Stack, have: Observed) -> Iterator[Step]:
-    if have.forwards_hash == want.forwards_hash:
-        return
-    cause = "what they lead to changed" if have.forwards_hash else "no process serves them"
-    yield Step("forwards", StartForwards(), cause, 30, ("cluster", "objects"))
-    if not want.forwards:
-        return
-    ready = tuple(f"ready {manifest.key(o)}" for o in want.objects if o["kind"] in manifest.RUNS)
-    yield Step("forwards open", AwaitForwards(), "were just started", 60, ("forwards", *ready))
+    closed = have.forwards_closed
+    if have.forwards_hash != want.forwards_hash:
+        cause = "what they lead to changed" if have.forwards_hash else "no process serves them"
+        yield Step("forwards", StartForwards(), cause, 30, ("cluster", "objects"))
+        closed = "were just started"
+    if closed and want.forwards:
+        ready = tuple(f"ready {manifest.key(o)}" for o in want.objects if o["kind"] in manifest.RUNS)
+        yield Step("forwards open", AwaitForwards(), closed, 60, ("forwards", *ready))

@@ -70,7 +70,8 @@ def workload(what: str, seen: Object, pods: Iterable[Object], sets: Iterable[Obj
     if status.get("observedGeneration", 0) < seen["metadata"].get("generation", 0):
         return Readiness(Level.PENDING, what, "its controller has not seen the change yet")
     newest = newest_pods(seen, pods, sets)
-    worst = max((pod(what, p) for p in newest), default=Readiness(Level.PENDING, what, "no pod yet"))
+    none = Readiness(Level.PENDING if wanted else Level.READY, what, "no pod yet")
+    worst = max((pod(what, p) for p in newest), default=none)
     if worst.level is Level.FAILED:
         return worst
     if (stalled := refused_pods(seen, sets)) and not newest:
@@ -78,7 +79,8 @@ def workload(what: str, seen: Object, pods: Iterable[Object], sets: Iterable[Obj
     updated = status.get("updatedReplicas", status.get("updatedNumberScheduled", 0))
     ready = status.get("numberReady", status.get("readyReplicas", 0))
     total = status.get("replicas", status.get("desiredNumberScheduled", 0))
-    if updated == ready == total == wanted:
+    # The pods are asked too: right after a restart the workload's own status is that of before.
+    if updated == ready == total == wanted and worst.level is Level.READY:
         return Readiness(Level.READY, what)
     return Readiness(Level.PENDING, what, f"{min(updated, ready)} of {wanted} pods ready; {worst.why}", worst.culprit)
 

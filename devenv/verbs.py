@@ -16,8 +16,10 @@ from devenv.plan import Cluster, LoadImage, Observed, ObtainImage, Step, make_pl
 from devenv.readiness import Level
 from devenv.stack import NODE, Stack
 from devenv.state import Folder
+from devenv.wait import settle
 
 Say = Callable[[str], None]
+ANSWERS_WITHIN_S = 30.0
 
 
 def place(settings: Settings) -> Folder:
@@ -92,9 +94,10 @@ def exports(settings: Settings) -> dict[str, str]:
     """Return the exported settings, once every forward was seen to lead to a service that answers."""
     where = place(settings)
     if settings.project.forwards:
-        seen = execute.forwards_open(where)
+        # A pod that is being replaced is back in a moment; a connection would be held for as long.
+        seen = settle(lambda: execute.forwards_open(where), ANSWERS_WITHIN_S, process.called_off())
         if seen.level is not Level.READY:
-            raise DevenvError(f"the stack does not answer: {seen.why or 'no forwards are running'}\nnext: devenv up")
+            raise DevenvError(f"the stack does not answer: {seen.why}\nnext: devenv up")
     env_file, _ = sources.environment(settings)
     run = uuid4().hex[:8]
     return {**stack.exports(settings, env_file, run), "KUBECONFIG": str(where.kubeconfig)}

@@ -122,6 +122,7 @@ CHANGES: Mapping[str, tuple[Any, list[str]]] = {
         ["run job/migrate", "ready job/migrate"],
     ),
     "the forwards died": (lambda have: replace(have, forwards_hash=""), ["forwards", "forwards open"]),
+    "a forward does not answer": (lambda have: replace(have, forwards_closed="api is HOLDING"), ["forwards open"]),
     "the node lost an image": (
         lambda have: replace(have, node_images=frozenset(r for r in have.node_images if "/db:" not in r)),
         ["load db"],

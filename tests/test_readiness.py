@@ -94,6 +94,21 @@ def test_pods_of_an_older_revision_do_not_fail_a_workload() -> None:
     assert level_of(mixed).level is Level.FAILED
 
 
+def test_a_status_from_before_a_restart_is_not_believed() -> None:
+    seen = recorded("deployment-ready")
+    for condition in seen["pods"][0]["status"]["conditions"]:
+        if condition["type"] == "Ready":
+            condition["status"] = "False"
+    assert level_of(seen).level is Level.PENDING
+
+
+def test_a_workload_of_no_pods_is_ready_without_any() -> None:
+    seen = recorded("deployment-ready")
+    seen["object"]["spec"]["replicas"] = 0
+    seen["object"]["status"] = {"observedGeneration": seen["object"]["metadata"]["generation"]}
+    assert level_of(seen | {"pods": []}).level is Level.READY
+
+
 def test_one_crash_is_no_loop() -> None:
     for restarts in range(5):
         seen = recorded("deployment-crash-loop")

@@ -102,7 +102,7 @@ class Environment:
         target = self.root / file
         text = target.read_text()
         assert old in text
-        target.write_text(text.replace(old, new))
+        target.write_text(text.replace(old, new, 1))
 
     @property
     def node(self) -> str:

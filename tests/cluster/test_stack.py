@@ -62,7 +62,19 @@ def test_a_second_up_finds_nothing_to_do(stack: Environment) -> None:
 def test_passwords_are_made_once_private_and_never_the_example_s(stack: Environment) -> None:
     file = stack.root / ".env"
     assert file.stat().st_mode & 0o777 == 0o600
-    assert "<generated>" not in file.read_text()
+    values = dict(line.split("=", 1) for line in file.read_text().splitlines() if not line.startswith("#"))
+    assert len(values["POSTGRES_PASSWORD"]) >= 32
+    assert len({values["POSTGRES_PASSWORD"], values["SOMABRAIN_API_TOKEN"], "<generated>"}) == 3
+
+
+def test_lost_passwords_are_told_before_new_ones_lock_the_data_up(stack: Environment) -> None:
+    file = stack.root / ".env"
+    kept = file.rename(file.with_name("kept"))
+    refused = stack.run("up")
+    kept.rename(file)
+    assert refused.returncode == 1
+    assert ".env is gone" in refused.stderr
+    assert stack.fine("plan") == ""
 
 
 @pytest.mark.parametrize("run", ["first", "second, on what the first left"])
