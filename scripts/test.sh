@@ -23,5 +23,6 @@ install_missing() {
 
 ./scripts/setup.sh
 install_missing
-# The learning suite runs inside a scenario, by `devenv test learning` against the scenario's own cluster.
-exec .venv/bin/pytest tests --ignore tests/test_cognition_learning.py "$@"
+# The suites that need the stack run inside scenarios, by `devenv test learning` and `devenv test service` against the
+# scenario's own cluster.
+exec .venv/bin/pytest tests --ignore tests/test_cognition_learning.py --ignore tests/service/live "$@"

@@ -10,7 +10,8 @@ import pytest
 
 from tests.cluster.environment import CHECKOUT, FIRST_UP_S, MARK, Environment, copied, free_ports
 
-STACK = ("pyproject.toml", ".env.example", "k8s", "scripts", "tests/test_cognition_learning.py")
+SUITES = ("tests/__init__.py", "tests/service", "tests/test_cognition_learning.py")
+STACK = ("pyproject.toml", ".env.example", "k8s", "scripts", *SUITES)
 
 
 @pytest.fixture(scope="session")
