@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from devenv.errors import DevenvError
+from devenv.manifest import repository
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -61,10 +62,9 @@ def image_refs() -> frozenset[str]:
 def pull(ref: str, name: str) -> None:
     """Pull an image and name it by content."""
     with explained(f"pull {ref}"):
-        repository, _, tag = ref.partition("@")[0].rpartition(":")
-        digest = ref.partition("@")[2]
-        image = client().images.pull(repository, tag=digest or tag)
-        image.tag(name)
+        tagged, _, digest = ref.partition("@")
+        tag = tagged.rpartition("/")[2].partition(":")[2]
+        client().images.pull(repository(ref), tag=digest or tag or "latest").tag(name)
 
 
 def build(context: Path, name: str, args: dict[str, str], log: Path) -> None:

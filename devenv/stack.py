@@ -39,7 +39,7 @@ class Stack:
     @property
     def forwards_hash(self) -> str:
         """The hash of what the forwards' process serves; nothing where there is nothing to serve."""
-        return "" if not self.forwards else of_value([vars(f) for f in self.forwards])
+        return "" if not self.forwards else of_value([self.settings.project.namespace, *map(vars, self.forwards)])
 
     def object(self, key: str) -> Document:
         return next(o for o in self.objects if manifest.key(o) == key)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from devenv import execute, forward, observe, process, sources, stack, state
+from devenv import execute, forward, kind, observe, process, sources, stack, state
 from devenv import plan as planning
 from devenv.config import Settings
 from devenv.errors import DevenvError, UsageError
@@ -38,6 +38,7 @@ def up(settings: Settings, tell: Tell, say: Say) -> dict[str, Any]:
             # What a stopped cluster holds is seen only when it runs.
             execute.perform([s for s in make_plan(want, have) if s.name == "cluster"], want, where, tell)
             have = observe.snapshot(want, where)
+        kind.use_namespace(settings.project.namespace, where)
         steps = make_plan(want, have)
         execute.perform(steps, want, where, tell)
         say(f"{settings.project.name} is up" + ("" if steps else ": nothing was left to do"))

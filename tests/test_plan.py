@@ -173,6 +173,10 @@ def test_a_plan_prints_as_text_with_its_causes() -> None:
     ]
 
 
+def test_another_namespace_is_another_place_for_the_forwards_to_lead_to() -> None:
+    assert wanted(namespace="a").forwards_hash != wanted(namespace="b").forwards_hash
+
+
 def test_a_changed_secret_rolls_out_what_reads_it() -> None:
     def make(password: str) -> Stack:
         reads = runs("Deployment", "api", "app")
