@@ -9,10 +9,11 @@ from graphlib import TopologicalSorter
 from time import monotonic
 from typing import Any
 
-from devenv import forward, images, kind, manifest, node, observe, plan, process, state
+from devenv import acts, forward, images, kind, manifest, node, observe, process, state
+from devenv.acts import Step
 from devenv.errors import DevenvError, TimedOut
 from devenv.kube import Api
-from devenv.plan import Cluster, Step
+from devenv.plan import Cluster
 from devenv.readiness import Level, Readiness
 from devenv.stack import Stack
 from devenv.state import Folder
@@ -78,29 +79,29 @@ class Hand:
     def api(self) -> Api:
         return observe.connect(self.want, self.where)
 
-    def do(self, act: plan.Act, within_s: float) -> str:
+    def do(self, act: acts.Act, within_s: float) -> str:
         """Perform an act and return what is worth telling of it."""
         match act:
-            case plan.WriteEnvFile():
+            case acts.WriteEnvFile():
                 return self.write_env_file()
-            case plan.ObtainImage(image, pull):
+            case acts.ObtainImage(image, pull):
                 return images.obtain(self.want.images, image, pull, self.where.log(f"image-{image}"))
-            case plan.MakeCluster(was):
-                return self.start_cluster() if was is Cluster.STOPPED else self.create_cluster()
-            case plan.LoadImage(image):
+            case acts.MakeCluster(stopped):
+                return self.start_cluster() if stopped else self.create_cluster()
+            case acts.LoadImage(image):
                 return node.load(self.node, self.want.images[image].ref, self.want.aliases[image])
-            case plan.ApplyObjects(keys):
+            case acts.ApplyObjects(keys):
                 return self.apply(keys)
-            case plan.RunJob(key):
+            case acts.RunJob(key):
                 return self.run_job(key)
-            case plan.AwaitReady(key):
+            case acts.AwaitReady(key):
                 return self.await_ready(key, within_s)
-            case plan.DeleteObject(key):
+            case acts.DeleteObject(key):
                 self.api().delete(observe.stray(key, self.project.namespace))
                 return ""
-            case plan.StartForwards():
+            case acts.StartForwards():
                 return self.start_forwards()
-            case plan.AwaitForwards():
+            case acts.AwaitForwards():
                 return self.await_forwards(within_s)
             case _:
                 raise TypeError(f"no way to do {act}")

@@ -6,6 +6,19 @@ from enum import Enum
 from graphlib import TopologicalSorter
 
 from devenv import manifest
+from devenv.acts import (
+    ApplyObjects,
+    AwaitForwards,
+    AwaitReady,
+    DeleteObject,
+    LoadImage,
+    MakeCluster,
+    ObtainImage,
+    RunJob,
+    StartForwards,
+    Step,
+    WriteEnvFile,
+)
 from devenv.graph import Image
 from devenv.manifest import Document
 from devenv.readiness import Level, Readiness
@@ -37,71 +50,6 @@ class Observed:
     forwards_closed: str = ""  # why not all of these lead to a service that answers, or nothing
 
 
-@dataclass(frozen=True)
-class Act:
-    """What a step does, as data; execute.py knows how."""
-
-
-@dataclass(frozen=True)
-class WriteEnvFile(Act):
-    pass
-
-
-@dataclass(frozen=True)
-class ObtainImage(Act):
-    image: str
-    pull: bool
-
-
-@dataclass(frozen=True)
-class MakeCluster(Act):
-    was: Cluster
-
-
-@dataclass(frozen=True)
-class LoadImage(Act):
-    image: str
-
-
-@dataclass(frozen=True)
-class ApplyObjects(Act):
-    keys: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class RunJob(Act):
-    key: str
-
-
-@dataclass(frozen=True)
-class AwaitReady(Act):
-    key: str
-
-
-@dataclass(frozen=True)
-class DeleteObject(Act):
-    key: str
-
-
-@dataclass(frozen=True)
-class StartForwards(Act):
-    pass
-
-
-@dataclass(frozen=True)
-class AwaitForwards(Act):
-    pass
-
-
-@dataclass(frozen=True)
-class Step:
-    name: str  # "image api"
-    act: Act
-    cause: str  # why it is in the plan: "3f9c… is not on the node"
-    within_s: float  # how long it may take
-    needs: tuple[str, ...] = ()  # names of steps; one that is not in the plan is already done
-
-
 def make_plan(want: Stack, have: Observed) -> tuple[Step, ...]:
     """Return the steps still missing, each one after the steps it needs."""
     return ordered(missing(want, have))
@@ -125,7 +73,7 @@ def missing(want: Stack, have: Observed) -> Iterator[Step]:
     yield from obtain_steps(want, have, needed_images(want, have))
     if have.cluster is not Cluster.RUNNING:
         needs = (f"image {NODE}", "env-file") if have.cluster is not Cluster.STOPPED else ()
-        yield Step("cluster", MakeCluster(have.cluster), have.cluster.value, 300, needs)
+        yield Step("cluster", MakeCluster(have.cluster is Cluster.STOPPED), have.cluster.value, 300, needs)
     yield from load_steps(want, have, want.wanted_images)
     changed = {manifest.key(o): change(o, have) for o in want.objects}
     yield from object_steps(want, have, {key: why for key, why in changed.items() if why})

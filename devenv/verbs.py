@@ -9,10 +9,11 @@ from uuid import uuid4
 
 from devenv import execute, forward, kind, observe, process, sources, stack, state
 from devenv import plan as planning
+from devenv.acts import LoadImage, ObtainImage, Step
 from devenv.config import Settings
 from devenv.errors import DevenvError, UsageError
 from devenv.execute import Tell
-from devenv.plan import Cluster, LoadImage, Observed, ObtainImage, Step, make_plan
+from devenv.plan import Cluster, Observed, make_plan
 from devenv.readiness import Level
 from devenv.stack import NODE, Stack
 from devenv.state import Folder

@@ -18,10 +18,10 @@ ROWS = (
     ("plan",),
     ("stack",),
     ("graph", "manifest", "readiness", "config"),
-    ("places", "digest", "errors"),
+    ("acts", "places", "digest", "errors"),
 )
 # A process of its own, started by `forward`.
-APART = {"forwarder": {"probes"}, "probes": set()}
+APART = {"forwarder": {"pipe", "probes"}, "pipe": set(), "probes": set()}
 ONLY_IN = {"kubernetes": {"kube"}, "docker": {"docker_host"}, "typer": {"cli"}, "rich": {"report"}}
 
 

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from devenv import manifest, stack
+from devenv.acts import Step
 from devenv.config import Forward, Image, Project, Settings, Suite
 from devenv.errors import UsageError
 from devenv.graph import File, Source
 from devenv.manifest import Document
-from devenv.plan import Cluster, Observed, Step, make_plan
+from devenv.plan import Cluster, Observed, make_plan
 from devenv.readiness import Level, Readiness
 from devenv.stack import Stack
 
