@@ -8,13 +8,11 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from devenv.acts import Step
 from devenv.execute import Event
 
 talk = Console(stderr=True, highlight=False, soft_wrap=True)
-data = Console(highlight=False, soft_wrap=True)
 
 MARKS = {"done": "[green]✓[/green]", "failed": "[red]✗[/red]"}
 
@@ -41,12 +39,11 @@ def as_json(value: Any) -> None:
 
 
 def table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
-    """Print rows under their names, aligned; without lines, so that a pipe can read it."""
-    shown = Table(*columns, box=None, pad_edge=False, header_style="bold")
-    for row in rows:
-        shown.add_row(*row)
-    width = None if data.is_terminal else 200
-    data.print(shown, width=width)
+    """Print rows under their names, aligned and whole: a terminal folds what is too wide, a pipe gets all of it."""
+    cells = [tuple(columns), *map(tuple, rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    for row in cells:
+        plain("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
 def steps(plan: Iterable[Step]) -> None:
