@@ -85,6 +85,19 @@ def test_up_converges_after_kill_and_interrupt_and_two_at_once_take_turns(hello_
     assert sum("nothing was left to do" in text for text in outputs) == 1
     assert httpx.get(f"http://127.0.0.1:{env.ports['web']}/").text == "hello\n"
 
+    # A forwards' process that was killed leaves its ports free for the next.
+    os.kill(int((env.kubeconfig.parent / "forwards.lock").read_text()), signal.SIGKILL)
+    env.fine("forward", "start")
+    assert httpx.get(f"http://127.0.0.1:{env.ports['web']}/").text == "hello\n"
+    env.fine("forward", "stop")
+    assert env.run("forward", "status").returncode == 1
+
+    # Another namespace of the same cluster: the forwards lead there now, and so does the kubeconfig.
+    env.fine("up", "-n", "elsewhere")
+    assert env.fine("plan", "-n", "elsewhere") == ""
+    assert httpx.get(f"http://127.0.0.1:{env.ports['web']}/").text == "hello\n"
+    assert env.kubectl("get", "pods", "-o", "jsonpath={.items[*].metadata.namespace}") == "elsewhere"
+
 
 def test_a_taken_port_is_told_with_its_holder_before_anything_is_changed(hello_project: Environment) -> None:
     env, port = hello_project, hello_project.ports["web"]
@@ -167,14 +180,3 @@ def test_wrong_usage_is_told_and_exits_with_2(hello_project: Environment, verb: 
 )  # fmt: skip
 def test_every_verb_s_help_has_an_example(hello_project: Environment, verb: str) -> None:
     assert "Example: " in hello_project.fine(*verb.split(), "--help")
-
-
-def test_sigkill_of_the_forwards_frees_their_ports(hello_project: Environment) -> None:
-    env = hello_project
-    env.fine("up")
-    pid = int((env.kubeconfig.parent / "forwards.lock").read_text())
-    os.kill(pid, signal.SIGKILL)
-    env.fine("forward", "start")
-    assert httpx.get(f"http://127.0.0.1:{env.ports['web']}/").text == "hello\n"
-    env.fine("forward", "stop")
-    assert env.run("forward", "status").returncode == 1
