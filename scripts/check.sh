@@ -7,5 +7,6 @@ PATH=$PWD/.venv/bin:$PATH
 ruff check .
 ruff format --check .
 mypy
-mapfile -t scripts < <(git ls-files 'scripts/*.sh' '*/prepare' '.ci/run')
+# Whatever starts as a shell script is one, whatever its name.
+mapfile -t scripts < <(git grep --files-with-matches --extended-regexp '^#!/(usr/)?bin/(env )?(ba)?sh')
 shellcheck "${scripts[@]}"
