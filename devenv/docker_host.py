@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +27,7 @@ class Container:
     name: str
     running: bool
     networks: frozenset[str]
-    address: str
+    started: datetime
 
 
 @cache
@@ -107,11 +108,14 @@ def cluster_container(cluster: str) -> Container | None:
     """Return the control-plane container of a kind cluster, whoever made it."""
     with explained("list containers"):
         found = client().api.containers(all=True, filters={"label": f"{KIND_CLUSTER}={cluster}"})
-    for seen in found:
-        if seen["Labels"].get("io.x-k8s.kind.role") == "control-plane":
-            networks: dict[str, Any] = seen["NetworkSettings"]["Networks"]
-            address = next((n["IPAddress"] for n in networks.values()), "")
-            return Container(seen["Names"][0].lstrip("/"), seen["State"] == "running", frozenset(networks), address)
+    for listed in found:
+        if listed["Labels"].get("io.x-k8s.kind.role") == "control-plane":
+            with explained("inspect the node"):
+                seen: dict[str, Any] = client().containers.get(listed["Id"]).attrs
+            # To the second, as Kubernetes tells when a container started.
+            started = datetime.fromisoformat(seen["State"]["StartedAt"][:19]).replace(tzinfo=UTC)
+            networks = frozenset(seen["NetworkSettings"]["Networks"])
+            return Container(seen["Name"].lstrip("/"), seen["State"]["Running"], networks, started)
     return None
 
 

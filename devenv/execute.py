@@ -4,10 +4,8 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from graphlib import TopologicalSorter
 from time import monotonic
-from typing import Any
 
 from devenv import acts, forward, images, kind, manifest, node, observe, process, state
 from devenv.acts import Step
@@ -118,17 +116,14 @@ class Hand:
 
     def start_cluster(self) -> str:
         """Start the node again. Until the kubelet has looked, the API tells of pods as they were before the stop."""
-        begun = datetime.now(UTC)
         kind.start(self.project.name)
         kind.write_kubeconfig(self.project.name, self.project.namespace, self.where)
-        self.await_api()
-        api = self.api()
 
-        def renewed() -> Readiness:
-            stale = [p["metadata"]["name"] for p in api.objects("v1", "Pod") if runs_since_before(p, begun)]
-            return Readiness(Level.PENDING if stale else Level.READY, "pods", f"{', '.join(stale)} not restarted yet")
+        def started() -> Readiness:
+            lacks = observe.starting(self.want, self.where)
+            return Readiness(Level.PENDING if lacks else Level.READY, "the cluster", lacks)
 
-        self.settled(settle(renewed, API_WITHIN_S, process.called_off()), API_WITHIN_S)
+        self.settled(settle(started, API_WITHIN_S, process.called_off()), API_WITHIN_S)
         return ""
 
     def await_api(self) -> None:
@@ -207,15 +202,6 @@ def forwards_open(where: Folder) -> Readiness:
     return Readiness(Level.PENDING if closed else Level.READY, "forwards", closed)
 
 
-def runs_since_before(pod: manifest.Document, begun: datetime) -> bool:
-    """Whether the API says that a container of the pod runs since before a moment."""
-    for container in pod.get("status", {}).get("containerStatuses") or ():
-        started: Any = (container.get("state", {}).get("running") or {}).get("startedAt")
-        if started and datetime.fromisoformat(str(started)) < begun.replace(microsecond=0):
-            return True
-    return False
-
-
 def advice(seen: Readiness, namespace: str) -> str:
     pod = f" pod/{seen.culprit}" if seen.culprit else ""
     return f"\nnext: kubectl -n {namespace} describe{pod or f' {seen.what}'}; mend it and run `devenv up` again"
@@ -224,10 +210,10 @@ def advice(seen: Readiness, namespace: str) -> str:
 def remove(name: str, where: Folder) -> list[str]:
     """Remove everything of an environment and return what that was. Needs no network."""
     gone = ["forwards"] if forward.stop(where) else []
-    state_, _ = kind.observe(name)
-    if state_ is Cluster.FOREIGN:
+    there = kind.observe(name)
+    if there is Cluster.FOREIGN:
         raise kind.refuse_foreign(name)
-    if state_ is not Cluster.ABSENT:
+    if there is not Cluster.ABSENT:
         gone.append(f"cluster {name} with its volumes")
     kind.remove(name)
     where.remove()

@@ -1,5 +1,6 @@
 """The kind cluster: its node container, its network, its kubeconfig."""
 
+from datetime import datetime
 from importlib.resources import files
 from typing import Any
 
@@ -22,16 +23,24 @@ def node(cluster: str) -> str:
     return f"{cluster}-control-plane"
 
 
-def observe(cluster: str) -> tuple[Cluster, str]:
-    """Return the state of the cluster and the address of its node."""
+def observe(cluster: str) -> Cluster:
+    """Return the state of the cluster as its container shows it."""
     container = docker_host.cluster_container(cluster)
     if container is None:
-        return Cluster.ABSENT, ""
+        return Cluster.ABSENT
     if network(cluster) not in container.networks or not docker_host.is_our_network(network(cluster)):
-        return Cluster.FOREIGN, container.address
+        return Cluster.FOREIGN
     if not docker_host.has_file(container.name, FINISHED):
-        return Cluster.UNFINISHED, container.address
-    return (Cluster.RUNNING if container.running else Cluster.STOPPED), container.address
+        return Cluster.UNFINISHED
+    return Cluster.RUNNING if container.running else Cluster.STOPPED
+
+
+def started(cluster: str) -> datetime:
+    """Return when the node last started; what the API tells of containers from before is out of date."""
+    container = docker_host.cluster_container(cluster)
+    if container is None:
+        raise DevenvError(f"cluster {cluster} is gone")
+    return container.started
 
 
 def create(cluster: str, image: str, namespace: str, where: Folder) -> None:

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 
 from devenv import docker_host, forward, images, kind, manifest, node, readiness, state
 from devenv.errors import DevenvError
@@ -26,10 +27,12 @@ def snapshot(want: Stack, where: Folder) -> Observed:
         refs = [i.source.pull for i in want.images.values() if i.source.pull]
         missing = [r for r in refs if not covered(want, r, host_images.result())]
         answers = dict(zip(missing, pool.map(images.registry_answers, missing), strict=True))
-        if cluster.result()[0] is Cluster.FOREIGN:
+        if cluster.result() is Cluster.FOREIGN:
             raise kind.refuse_foreign(project.name)
-        if cluster.result()[0] is not Cluster.RUNNING:
-            return Observed(host_images.result(), answers, cluster.result()[0])
+        if cluster.result() is not Cluster.RUNNING:
+            return Observed(host_images.result(), answers, cluster.result())
+        if starting(want, where):
+            return Observed(host_images.result(), answers, Cluster.STOPPED)
         on_node = pool.submit(node.images, kind.node(project.name))
         api = connect(want, where)
         ours = {manifest.key(obj): obj for obj in api.ours(want.objects)}
@@ -50,6 +53,28 @@ def snapshot(want: Stack, where: Folder) -> Observed:
 
 def covered(want: Stack, pull: str, there: frozenset[str]) -> bool:
     return all(i.ref in there for i in want.images.values() if i.source.pull == pull)
+
+
+def starting(want: Stack, where: Folder) -> str:
+    """Return what a running node still lacks after a start of its own, as when Docker was restarted; or nothing."""
+    since = kind.started(want.settings.project.name)
+    try:
+        api = connect(want, where)
+        if not api.answers():
+            return "the API server does not answer"
+        old = [p["metadata"]["name"] for p in api.objects("v1", "Pod") if runs_since_before(p, since)]
+    except DevenvError as error:
+        return str(error)
+    return f"{', '.join(old)}: not started again yet" if old else ""
+
+
+def runs_since_before(pod: Document, moment: datetime) -> bool:
+    """Whether the API says that a container of the pod runs since before a moment."""
+    for container in pod.get("status", {}).get("containerStatuses") or ():
+        begun = (container.get("state", {}).get("running") or {}).get("startedAt")
+        if begun and datetime.fromisoformat(str(begun)) < moment:
+            return True
+    return False
 
 
 def connect(want: Stack, where: Folder) -> Api:

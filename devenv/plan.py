@@ -31,7 +31,7 @@ class Cluster(Enum):
     ABSENT = "does not exist"
     FOREIGN = "was not made by devenv"
     UNFINISHED = "its creation did not finish"
-    STOPPED = "is stopped"
+    STOPPED = "is stopped, or has just been started"
     RUNNING = "is running"
 
 
@@ -51,8 +51,19 @@ class Observed:
 
 
 def make_plan(want: Stack, have: Observed) -> tuple[Step, ...]:
-    """Return the steps still missing, each one after the steps it needs."""
+    """Return the steps still missing, each one after the steps it needs.
+
+    What a stopped cluster holds is seen only when it runs: its plan is to start it, and then to look again.
+    """
+    if have.cluster is Cluster.STOPPED:
+        return (cluster_step(have),)
     return ordered(missing(want, have))
+
+
+def cluster_step(have: Observed) -> Step:
+    stopped = have.cluster is Cluster.STOPPED
+    needs = () if stopped else (f"image {NODE}", "env-file")
+    return Step("cluster", MakeCluster(stopped), have.cluster.value, 300, needs)
 
 
 def image_plan(want: Stack, have: Observed, names: Iterable[str]) -> tuple[Step, ...]:
@@ -72,8 +83,7 @@ def missing(want: Stack, have: Observed) -> Iterator[Step]:
         yield Step("env-file", WriteEnvFile(), f"{want.settings.project.env_file} does not exist", 5)
     yield from obtain_steps(want, have, needed_images(want, have))
     if have.cluster is not Cluster.RUNNING:
-        needs = (f"image {NODE}", "env-file") if have.cluster is not Cluster.STOPPED else ()
-        yield Step("cluster", MakeCluster(have.cluster is Cluster.STOPPED), have.cluster.value, 300, needs)
+        yield cluster_step(have)
     yield from load_steps(want, have, want.wanted_images)
     changed = {manifest.key(o): change(o, have) for o in want.objects}
     yield from object_steps(want, have, {key: why for key, why in changed.items() if why})

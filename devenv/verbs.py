@@ -36,8 +36,7 @@ def up(settings: Settings, tell: Tell, say: Say) -> dict[str, Any]:
         observe.refusals(want, have, where)
         where.make()
         if have.cluster is Cluster.STOPPED:
-            # What a stopped cluster holds is seen only when it runs.
-            execute.perform([s for s in make_plan(want, have) if s.name == "cluster"], want, where, tell)
+            execute.perform(make_plan(want, have), want, where, tell)
             have = observe.snapshot(want, where)
         kind.use_namespace(settings.project.namespace, where)
         steps = make_plan(want, have)
