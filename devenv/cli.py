@@ -35,6 +35,21 @@ class Format(StrEnum):
     json = "json"
 
 
+class Via(StrEnum):
+    auto = "auto"
+    node = "node"
+    api = "api"
+
+
+def duration(text: str) -> float:
+    from devenv.wait import seconds
+
+    try:
+        return seconds(str(text))
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
 File = Annotated[Path, typer.Option("--file", "-f", help="The file with the table [tool.devenv].")]
 Namespace = Annotated[str | None, typer.Option("--namespace", "-n", help="Another namespace than the file's.")]
 AsOutput = Annotated[Output, typer.Option("--output", "-o", help="How to print the result.")]
@@ -119,11 +134,25 @@ def env(
     """Print the settings that lead to the running stack, once its forwards were seen to answer."""
     from devenv import report, verbs
 
-    values = verbs.exports(settings(file, namespace))
+    values = verbs.exports(settings(file, namespace), report.say)
     if form is Format.json:
         report.as_json(values)
     else:
         report.plain(verbs.as_text(values, export=form is Format.shell))
+
+
+@app.command(epilog="Example: devenv wait deploy/api forward/api --timeout 60s")
+def wait(
+    targets: Annotated[list[str] | None, typer.Argument(help="job/NAME, deploy/NAME, forward/NAME, or all.")] = None,
+    file: File = PYPROJECT,
+    namespace: Namespace = None,
+    timeout: Annotated[float, typer.Option(parser=duration, metavar="DURATION", help="How long: 60s, 5m.")] = 60.0,
+) -> None:
+    """Wait until objects are ready and forwards open; all of them where none is named. Exits 3 when time is up."""
+    from devenv import report, verbs
+
+    verbs.await_all(settings(file, namespace), targets or [], timeout)
+    report.say("ready")
 
 
 @app.command(
@@ -140,32 +169,51 @@ def test(
     """Run a test suite against the stack with the exported settings; its exit code is passed on."""
     from devenv import report, verbs
 
-    argv, environment, cwd = verbs.suite(settings(file, namespace), suite, args or [], junit)
+    argv, environment, cwd = verbs.suite(settings(file, namespace), suite, args or [], junit, report.say)
     report.say(f"running {' '.join(argv)}")
     raise typer.Exit(subprocess.run(argv, env=environment, cwd=cwd, check=False).returncode)
 
 
-@forward_app.command("start", epilog="Example: devenv forward start")
-def forward_start(file: File = PYPROJECT, namespace: Namespace = None) -> None:
+@forward_app.command("start", epilog="Example: devenv forward start --via api")
+def forward_start(
+    file: File = PYPROJECT,
+    namespace: Namespace = None,
+    via: Annotated[
+        Via, typer.Option(help="The node's address, or the API server; auto takes the first that works.")
+    ] = Via.auto,
+) -> None:
     """Start the forwards anew; they outlive this command and end with `devenv down`."""
     from devenv import report, verbs
 
-    verbs.forward_start(settings(file, namespace), report.say)
-    report.say("forwards started")
+    verbs.forward_start(settings(file, namespace), via.value, report.say)
 
 
-@forward_app.command("status", epilog="Example: devenv forward status -o json")
-def forward_status(file: File = PYPROJECT, output: AsOutput = Output.text) -> None:
+@forward_app.command("status", epilog="Example: devenv forward status --watch")
+def forward_status(
+    file: File = PYPROJECT,
+    output: AsOutput = Output.text,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Go on, and show each change.")] = False,
+) -> None:
     """Show each forward's state, as its process sees it now. Exits 1 unless all are OPEN."""
-    from devenv import report, verbs
+    from devenv import verbs
 
-    seen = verbs.forward_status(settings(file))
+    here = settings(file)
+    if watch:
+        for seen in verbs.forward_changes(here):
+            show_forwards(seen, output)
+    seen = verbs.forward_status(here)
+    show_forwards(seen, output)
+    if not seen or any(f["state"] != "OPEN" for f in seen):
+        raise typer.Exit(errors.FAILED)
+
+
+def show_forwards(seen: list[dict[str, Any]], output: Output) -> None:
+    from devenv import report, rows
+
     if output is Output.json:
         report.as_json(seen)
     else:
-        report.table(*verbs.forward_rows(seen))
-    if not seen or any(f["state"] != "OPEN" for f in seen):
-        raise typer.Exit(errors.FAILED)
+        report.table(rows.TRAFFIC_COLUMNS, rows.traffic_rows(seen))
 
 
 @forward_app.command("stop", epilog="Example: devenv forward stop")
@@ -208,14 +256,14 @@ def images_load(names: Annotated[list[str] | None, typer.Argument()] = None, fil
 
 
 def show_status(result: dict[str, Any], output: Output) -> None:
-    from devenv import report, verbs
+    from devenv import report, rows
 
     if output is Output.json:
         report.as_json(result)
         return
     report.table(("WORKLOAD", "STATE", ""), ((w["name"], w["state"], w["why"]) for w in result["workloads"]))
     report.plain("")
-    report.table(*verbs.forward_rows(result["forwards"]))
+    report.table(rows.FORWARD_COLUMNS, rows.forward_rows(result["forwards"]))
     report.plain(f"\n{result['next']}")
 
 

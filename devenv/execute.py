@@ -75,7 +75,7 @@ class Hand:
         self.node = kind.node(self.project.name)
 
     def api(self) -> Api:
-        return observe.connect(self.want, self.where)
+        return observe.connect(self.want.settings, self.where)
 
     def do(self, act: acts.Act, within_s: float) -> str:
         """Perform an act and return what is worth telling of it."""
@@ -179,14 +179,14 @@ class Hand:
             raise DevenvError(f"{seen.what} failed: {seen.why}{words}{advice(seen, self.project.namespace)}")
         raise TimedOut(f"{seen.what} is not ready after {within_s:.0f} s: {seen.why}{words}")
 
-    def start_forwards(self) -> str:
+    def start_forwards(self, via: str = forward.AUTO) -> str:
         api = self.api()
         ports = {}
         for one_ in self.want.forwards:
             service = api.get(self.want.object(f"service/{one_.way}"))
             assert service
             ports[one_.name] = int(service["spec"]["ports"][0]["nodePort"])
-        forward.start(self.where, self.want.forwards, self.want.forwards_hash, self.node, ports)
+        forward.start(self.where, self.want.forwards, self.want.forwards_hash, self.node, ports, via)
         return ", ".join(f"{f.local_port} → {f.service}" for f in self.want.forwards)
 
     def await_forwards(self, within_s: float) -> str:

@@ -18,7 +18,9 @@ from devenv.errors import DevenvError
 from devenv.stack import Forward
 from devenv.state import Folder
 
-ANSWERS_WITHIN_S = 10.0
+ANSWERS_WITHIN_S = 20.0
+AUTO = "auto"  # the way is chosen by the process: see ways.py
+LOG_BYTES = 4 << 20
 
 
 @dataclass(frozen=True)
@@ -69,17 +71,22 @@ def holder(port: int) -> str:
     return "a process of another user"
 
 
-def start(where: Folder, forwards: Iterable[Forward], digest: str, node: str, ports: dict[str, int]) -> None:
-    """Start the forwards' process anew; it outlives us. `ports` has the node port for each forward."""
+def start(where: Folder, forwards: Iterable[Forward], digest: str, node: str, ports: dict[str, int], via: str) -> None:
+    """Start the forwards' process anew; it outlives us.
+
+    `node` is the container that `ports`, a node port for each forward, belong to; `via` is a way of ways.py.
+    """
     stop(where)
     where.make()
     served = [asdict(f) | {"node_port": ports[f.name]} for f in forwards]
     if not served:
         return
-    state.write(where.forwards, json.dumps({"hash": digest, "node": node, "forwards": served}))
+    state.write(where.forwards, json.dumps({"hash": digest, "node": node, "via": via, "forwards": served}))
     log = where.log("forwards")
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as out:
+    # The log of the last process is of use where that one died; one that has grown too long is begun anew.
+    grown = log.exists() and log.stat().st_size > LOG_BYTES
+    with log.open("wb" if grown else "ab") as out:
         child = subprocess.Popen(
             [sys.executable, "-m", "devenv.forwarder", str(where.path)],
             stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd="/", start_new_session=True,
@@ -106,16 +113,32 @@ def ask(where: Folder, word: str = "status") -> Any:
 
 
 def status(where: Folder) -> list[dict[str, Any]]:
-    """Return the state of each forward; those of a process that is gone are DOWN."""
+    """Return the state of each forward; those of a process that is gone are LOST."""
     if state.is_locked(where.forwards_lock) and (answer := ask(where)):
         return list(answer["forwards"])
     known = (state.read_json(where.forwards) or {}).get("forwards", [])
-    return [{**f, "state": "DOWN", "reason": "its process is not running; devenv forward start"} for f in known]
+    return [
+        {**f, "state": "LOST", "reason": "the forwards' process does not run; devenv forward start", "pods": []}
+        for f in known
+    ]
 
 
 def closed(where: Folder) -> str:
     """Return which forwards do not lead to a service that answers, and why; nothing where all do."""
     return "; ".join(f"{f['name']} is {f['state']}: {f['reason']}" for f in status(where) if f["state"] != "OPEN")
+
+
+def usurped(where: Folder) -> list[str]:
+    """Return a sentence for each local port that is not listened on by the forwards' own process."""
+    import psutil
+
+    pid = int(where.forwards_lock.read_text())
+    mine = {c.laddr.port for c in psutil.Process(pid).net_connections("tcp") if c.status == psutil.CONN_LISTEN}
+    return [
+        f"port {f['local_port']} of forward {f['name']} is not ours: {holder(f['local_port'])} holds it"
+        for f in status(where)
+        if f["local_port"] not in mine
+    ]
 
 
 def stop(where: Folder) -> bool:

@@ -30,6 +30,16 @@ def key(obj: Mapping[str, Any]) -> str:
     return f"{obj['kind'].lower()}/{obj['metadata']['name']}"
 
 
+# kubectl's own short names (kubectl api-resources).
+SHORT = {"deploy": "deployment", "sts": "statefulset", "ds": "daemonset"}
+
+
+def full_key(name: str) -> str:
+    """Return the key that a person means: `deploy/api` is deployment/api."""
+    kind, slash, rest = name.partition("/")
+    return f"{SHORT.get(kind, kind)}{slash}{rest}"
+
+
 def pod_template(obj: Document) -> Document | None:
     if obj["kind"] == "Pod":
         return obj
@@ -118,12 +128,14 @@ def secret(name: str, data: Mapping[str, str]) -> Document:
     return {**head, "type": "Opaque", "stringData": dict(data)}
 
 
-def node_port(name: str, service: Document, port: int) -> Document | None:
-    """Return a NodePort Service that leads where `port` of `service` leads, or None if it has no such port."""
-    found = next((p for p in service["spec"].get("ports") or () if p["port"] == port), None)
-    if found is None:
-        return None
-    way = {k: found[k] for k in ("port", "targetPort") if k in found}
+def service_port(service: Document, port: int) -> Document | None:
+    """Return the port of a Service that has this number, or None."""
+    return next((p for p in service["spec"].get("ports") or () if p["port"] == port), None)
+
+
+def node_port(name: str, service: Document, port: Document) -> Document:
+    """Return a NodePort Service that leads where this port of a Service leads."""
+    way = {k: port[k] for k in ("port", "targetPort") if k in port}
     spec = {"type": "NodePort", "selector": service["spec"]["selector"], "ports": [way]}
     return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": spec}
 

@@ -6,11 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
 from devenv import docker_host, forward, images, kind, manifest, node, readiness, state
+from devenv.config import Settings
 from devenv.errors import DevenvError
 from devenv.kube import NAMESPACED, Api
 from devenv.manifest import Document
 from devenv.plan import Cluster, Observed
-from devenv.readiness import Object, Readiness
+from devenv.readiness import Level, Object, Readiness
 from devenv.stack import Stack
 from devenv.state import Folder
 
@@ -34,7 +35,7 @@ def snapshot(want: Stack, where: Folder) -> Observed:
         if starting(want, where):
             return Observed(host_images.result(), answers, Cluster.STOPPED)
         on_node = pool.submit(node.images, kind.node(project.name))
-        api = connect(want, where)
+        api = connect(want.settings, where)
         ours = {manifest.key(obj): obj for obj in api.ours(want.objects)}
         pods, sets = api.objects("v1", "Pod"), api.objects("apps/v1", "ReplicaSet")
         runs = [manifest.key(o) for o in want.objects if o["kind"] in manifest.RUNS]
@@ -59,7 +60,7 @@ def starting(want: Stack, where: Folder) -> str:
     """Return what a running node still lacks after a start of its own, as when Docker was restarted; or nothing."""
     since = kind.started(want.settings.project.name)
     try:
-        api = connect(want, where)
+        api = connect(want.settings, where)
         if not api.answers():
             return "the API server does not answer"
         old = [p["metadata"]["name"] for p in api.objects("v1", "Pod") if runs_since_before(p, since)]
@@ -77,12 +78,30 @@ def runs_since_before(pod: Document, moment: datetime) -> bool:
     return False
 
 
-def connect(want: Stack, where: Folder) -> Api:
+def connect(settings: Settings, where: Folder) -> Api:
     """Return a connection to the cluster's API; a kubeconfig that was lost is written again."""
-    project = want.settings.project
+    project = settings.project
     if not where.kubeconfig.exists():
         kind.write_kubeconfig(project.name, project.namespace, where)
     return Api(where, project.namespace)
+
+
+def unproven(settings: Settings, where: Folder) -> str:
+    """Return which local ports were not shown to lead to a pod of this cluster, and why; nothing where all were.
+
+    The port is listened on by the forwards' own process, and a pod that this process leads to lives, with the same
+    UID, in the cluster that we ask.
+    """
+    living = {p["metadata"]["uid"] for p in connect(settings, where).objects("v1", "Pod") if is_living(p)}
+    faults = forward.usurped(where)
+    for f in forward.status(where):
+        if not living & {pod["uid"] for pod in f["pods"] if pod["ready"]}:
+            faults.append(f"forward {f['name']} leads to no pod of cluster {settings.project.name}")
+    return "\n".join(faults)
+
+
+def is_living(pod: Document) -> bool:
+    return not pod["metadata"].get("deletionTimestamp")
 
 
 def look(api: Api, obj: Document) -> Readiness:
@@ -91,6 +110,25 @@ def look(api: Api, obj: Document) -> Readiness:
     pods: Iterable[Object] = api.objects("v1", "Pod") if seen else ()
     sets = api.objects("apps/v1", "ReplicaSet") if seen and obj["kind"] == "Deployment" else ()
     return readiness.of(manifest.key(obj), seen, pods, sets)
+
+
+def parts(want: Stack, where: Folder, names: Iterable[str]) -> list[Readiness]:
+    """Return the readiness of objects and forwards by name; where the cluster cannot be asked, none is there."""
+    states = {f"forward/{f['name']}": f for f in forward.status(where)}
+    found, api, why = [], None, ""
+    try:
+        api = connect(want.settings, where) if kind.observe(want.settings.project.name) is Cluster.RUNNING else None
+        why = "" if api else "the cluster does not run"
+    except DevenvError as error:
+        why = str(error)
+    for name in names:
+        if name.startswith("forward/"):
+            seen = states.get(name, {"state": "LOST", "reason": "no process serves it"})
+            opened = seen["state"] == "OPEN"
+            found.append(Readiness(Level.READY if opened else Level.PENDING, name, f"{seen['state']} {seen['reason']}"))
+        else:
+            found.append(look(api, want.object(name)) if api else Readiness(Level.ABSENT, name, why))
+    return found
 
 
 def stray(key: str, namespace: str) -> Document:

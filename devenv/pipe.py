@@ -4,61 +4,107 @@ import asyncio
 import socket
 import struct
 from contextlib import suppress
+from typing import Protocol
 
 CHUNK = 1 << 16
 
 
+class Side(Protocol):
+    """What one end asks of the other, whatever lies behind it."""
+
+    peer: "Side | None"
+    ended: bool  # nothing more comes from there
+    moved: int  # bytes that came from there
+
+    def send(self, data: memoryview) -> None: ...
+    def finish(self) -> None: ...
+    def pause(self) -> None: ...
+    def resume(self) -> None: ...
+    def close(self) -> None: ...
+    def reset(self) -> None: ...
+
+
+def link(near: Side, far: Side) -> None:
+    """Make two ends one connection. Both are born paused, so that nothing comes before there is somebody to take it."""
+    near.peer, far.peer = far, near
+    near.resume()
+    far.resume()
+
+
 class End(asyncio.BufferedProtocol):
-    """One end of a forwarded connection. What it reads it writes to its peer; end, reset and back-pressure pass on."""
+    """An end that is a socket. What it reads it sends to its peer; end, reset and back-pressure pass on."""
 
     # Reading and writing on happen in one step of the loop, so that all connections share one buffer; it is replaced
     # when a write could not be sent whole, since the transport still looks at the rest.
     buffer = memoryview(bytearray(CHUNK))
 
     def __init__(self) -> None:
-        self.peer: End | None = None
+        self.peer: Side | None = None
         self.transport: asyncio.Transport | None = None
         self.ended = False
+        self.moved = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        transport.pause_reading()
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002
         return End.buffer
 
     def buffer_updated(self, nbytes: int) -> None:
-        if self.peer and self.peer.transport:
-            self.peer.transport.write(End.buffer[:nbytes])
-            if self.peer.transport.get_write_buffer_size():
-                End.buffer = memoryview(bytearray(CHUNK))
+        self.moved += nbytes
+        if self.peer:
+            self.peer.send(End.buffer[:nbytes])
 
     def eof_received(self) -> bool:
         self.ended = True
-        if self.peer and self.peer.transport:
+        if self.peer:
             if self.peer.ended:
-                self.peer.transport.close()
+                self.peer.close()
                 return False
-            self.peer.transport.write_eof()
+            self.peer.finish()
         return True
 
     def pause_writing(self) -> None:
-        if self.peer and self.peer.transport:
-            self.peer.transport.pause_reading()
+        if self.peer:
+            self.peer.pause()
 
     def resume_writing(self) -> None:
-        if self.peer and self.peer.transport:
-            self.peer.transport.resume_reading()
+        if self.peer:
+            self.peer.resume()
 
     def connection_lost(self, exc: Exception | None) -> None:
         peer, self.peer, self.transport = self.peer, None, None
-        if peer and peer.transport:
+        if peer:
             peer.peer = None
             if exc:
                 peer.reset()
             else:
-                peer.transport.close()
+                peer.close()
+
+    def send(self, data: memoryview) -> None:
+        if self.transport:
+            self.transport.write(data)
+            if self.transport.get_write_buffer_size():
+                End.buffer = memoryview(bytearray(CHUNK))
+
+    def finish(self) -> None:
+        if self.transport:
+            self.transport.write_eof()
+
+    def pause(self) -> None:
+        if self.transport:
+            self.transport.pause_reading()
+
+    def resume(self) -> None:
+        if self.transport:
+            self.transport.resume_reading()
+
+    def close(self) -> None:
+        if self.transport:
+            self.transport.close()
 
     def reset(self) -> None:
         """End the connection with a reset: whoever is at the other end shall not take it for a whole answer."""

@@ -1,18 +1,23 @@
 """Does the service behind an address answer, in its own protocol? An open port alone proves nothing."""
 
 import asyncio
+import socket
 import struct
 
 WITHIN_S = 1.0
+STAYS_S = 0.2
 # SQLSTATE 57P03, cannot_connect_now: Postgres is there and still starting up (or stopping).
 NOT_YET = b"57P03"
 
 
-async def probe(kind: str, host: str, port: int) -> str:
-    """Return nothing if the service answers, else what is wrong. `kind` is as in [tool.devenv.forwards]."""
+async def probe(kind: str, connection: socket.socket) -> str:
+    """Return nothing if the service behind a connection answers, else what is wrong.
+
+    `kind` is as in [tool.devenv.forwards].
+    """
     try:
         async with asyncio.timeout(WITHIN_S):
-            reader, writer = await asyncio.open_connection(host, port)
+            reader, writer = await asyncio.open_connection(sock=connection)
             try:
                 return await answer(kind, reader, writer)
             finally:
@@ -42,7 +47,12 @@ async def answer(kind: str, reader: asyncio.StreamReader, writer: asyncio.Stream
             body = await reader.readexactly(min(length - 4, 4096))
             return "the database system is starting up" if kind_ == b"E" and NOT_YET in body else ""
         case _:
-            return ""
+            # No protocol to speak. What is not ended at once was taken by somebody.
+            try:
+                async with asyncio.timeout(STAYS_S):
+                    return "" if await reader.read(1) else "the connection was closed at once"
+            except TimeoutError:
+                return ""
 
 
 def startup_packet(user: str) -> bytes:

@@ -19,7 +19,9 @@ class Forward:
 
     name: str
     local_port: int
+    namespace: str
     service: str  # as the project names it
+    port_name: str  # of the Service's port; empty where it has no name
     way: str  # the NodePort Service of ours that leads to the same pods
     probe: str
     hold_s: float
@@ -39,7 +41,7 @@ class Stack:
     @property
     def forwards_hash(self) -> str:
         """The hash of what the forwards' process serves; nothing where there is nothing to serve."""
-        return "" if not self.forwards else of_value([self.settings.project.namespace, *map(vars, self.forwards)])
+        return "" if not self.forwards else of_value([*map(vars, self.forwards)])
 
     def object(self, key: str) -> Document:
         return next(o for o in self.objects if manifest.key(o) == key)
@@ -100,12 +102,22 @@ def forward_and_way(settings: Settings, name: str, objects: Iterable[Document]) 
     service = next((o for o in objects if manifest.key(o) == f"service/{wanted.service}"), None)
     if service is None:
         raise UsageError(f"{settings.file}: forwards.{name}: no Service {wanted.service} in the manifests")
-    way = manifest.node_port(f"devenv-{name}", service, wanted.service_port)
-    if way is None:
+    port = manifest.service_port(service, wanted.service_port)
+    if port is None:
         raise UsageError(
             f"{settings.file}: forwards.{name}: Service {wanted.service} has no port {wanted.service_port}"
         )
-    forward = Forward(name, wanted.local_port, wanted.service, way["metadata"]["name"], wanted.probe, wanted.hold_s)
+    way = manifest.node_port(f"devenv-{name}", service, port)
+    forward = Forward(
+        name=name,
+        local_port=wanted.local_port,
+        namespace=settings.project.namespace,
+        service=wanted.service,
+        port_name=port.get("name", ""),
+        way=way["metadata"]["name"],
+        probe=wanted.probe,
+        hold_s=wanted.hold_s,
+    )
     return forward, way
 
 

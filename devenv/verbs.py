@@ -2,25 +2,25 @@
 
 import os
 import shlex
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from devenv import execute, forward, kind, observe, process, sources, stack, state
+from devenv import execute, forward, kind, manifest, observe, process, sources, stack, state
 from devenv import plan as planning
 from devenv.acts import LoadImage, ObtainImage, Step
 from devenv.config import Settings
-from devenv.errors import DevenvError, UsageError
+from devenv.errors import DevenvError, TimedOut, UsageError
 from devenv.execute import Tell
 from devenv.plan import Cluster, Observed, make_plan
-from devenv.readiness import Level
+from devenv.readiness import Level, Readiness
 from devenv.stack import NODE, Stack
 from devenv.state import Folder
 from devenv.wait import settle
 
 Say = Callable[[str], None]
-ANSWERS_WITHIN_S = 30.0
+ANSWERS_WITHIN_S, WATCH_PAUSE_S = 30.0, 0.5
 
 
 def place(settings: Settings) -> Folder:
@@ -91,14 +91,18 @@ def next_command(settings: Settings) -> str:
     return f"Next: devenv test {suite}" if suite else 'Next: eval "$(devenv env)"'
 
 
-def exports(settings: Settings) -> dict[str, str]:
-    """Return the exported settings, once every forward was seen to lead to a service that answers."""
+def exports(settings: Settings, say: Say) -> dict[str, str]:
+    """Return the exported settings, once every local port was seen to lead to a pod of this cluster that answers."""
     where = place(settings)
     if settings.project.forwards:
+        if not state.is_locked(where.forwards_lock) and where.forwards.exists():
+            forward_start(settings, forward.AUTO, say)
         # A pod that is being replaced is back in a moment; a connection would be held for as long.
         seen = settle(lambda: execute.forwards_open(where), ANSWERS_WITHIN_S, process.called_off())
         if seen.level is not Level.READY:
             raise DevenvError(f"the stack does not answer: {seen.why}\nnext: devenv up")
+        if why := observe.unproven(settings, where):
+            raise DevenvError(f"{why}\nnext: devenv forward start")
     env_file, _ = sources.environment(settings)
     run = uuid4().hex[:8]
     return {**stack.exports(settings, env_file, run), "KUBECONFIG": str(where.kubeconfig)}
@@ -108,19 +112,21 @@ def as_text(values: dict[str, str], export: bool) -> str:
     return "\n".join(f"{'export ' if export else ''}{key}={shlex.quote(value)}" for key, value in values.items())
 
 
-def suite(settings: Settings, name: str, args: list[str], junit: Path | None) -> tuple[list[str], dict[str, str], Path]:
+def suite(
+    settings: Settings, name: str, args: list[str], junit: Path | None, say: Say
+) -> tuple[list[str], dict[str, str], Path]:
     """Return the command of a test suite, its environment and its folder."""
     known = settings.project.tests
     if name not in known:
         raise UsageError(f"no suite {name} in [tool.devenv.tests]; there are: {', '.join(known) or 'none'}")
     report = [f"--junit-xml={junit.resolve()}"] if junit else []
     argv = [*known[name].run, *report, *args]
-    values = {**exports(settings), **known[name].env}
+    values = {**exports(settings, say), **known[name].env}
     environment = {**os.environ, "PATH": process.search_path(), **values}
     return [process.find(argv[0]), *argv[1:]], environment, settings.root
 
 
-def forward_start(settings: Settings, say: Say) -> None:
+def forward_start(settings: Settings, via: str, say: Say) -> None:
     where = place(settings)
     with state.locked(where, "forward start", say):
         want = sources.load(settings)
@@ -128,7 +134,8 @@ def forward_start(settings: Settings, say: Say) -> None:
             raise DevenvError(f"cluster {settings.project.name} is not running; next: devenv up")
         if not state.is_locked(where.forwards_lock) and (faults := forward.taken_ports(want.forwards)):
             raise DevenvError("\n".join(faults))
-        execute.Hand(want, where).start_forwards()
+        execute.Hand(want, where).start_forwards(via)
+    say("forwards started")
 
 
 def forward_stop(settings: Settings) -> bool:
@@ -139,12 +146,42 @@ def forward_status(settings: Settings) -> list[dict[str, Any]]:
     return forward.status(place(settings))
 
 
-def forward_rows(seen: Iterable[dict[str, Any]]) -> tuple[tuple[str, ...], list[list[str]]]:
-    rows = [
-        [f["name"], f"127.0.0.1:{f['local_port']}", f["state"], f"service {f['service']} ({f['probe']})", f["reason"]]
-        for f in seen
+def forward_changes(settings: Settings) -> Iterator[list[dict[str, Any]]]:
+    """Yield the state of the forwards whenever something of it is new, for ever."""
+    last = None
+    while True:
+        if (seen := forward.status(place(settings))) != last:
+            yield seen
+        last = seen
+        process.called_off().wait(WATCH_PAUSE_S)
+
+
+def await_all(settings: Settings, names: list[str], within_s: float) -> Readiness:
+    """Wait for objects and forwards, each named like deployment/api or forward/api; `all` and nothing mean everything.
+
+    Raise UsageError for a name that the project does not have; DevenvError and TimedOut say what is not ready and why.
+    """
+    want, where = sources.load(settings), place(settings)
+    chosen = awaited(want, names)
+    seen = settle(lambda: max(observe.parts(want, where, chosen)), within_s, process.called_off())
+    if seen.level is Level.READY:
+        return seen
+    if seen.level is Level.FAILED:
+        raise DevenvError(f"{seen.what} failed: {seen.why}")
+    raise TimedOut(f"{seen.what} is not ready after {within_s:g} s: {seen.why}")
+
+
+def awaited(want: Stack, names: list[str]) -> list[str]:
+    known = [
+        *(manifest.key(o) for o in want.objects if o["kind"] in manifest.RUNS),
+        *(f"forward/{f.name}" for f in want.forwards),
     ]
-    return ("FORWARD", "ADDRESS", "STATE", "LEADS TO", ""), rows
+    if not names or "all" in names:
+        return known
+    full = [manifest.full_key(name) for name in names]
+    if unknown := [name for name in full if name not in known]:
+        raise UsageError(f"nothing here is named {', '.join(unknown)}; there are: {', '.join(known)}")
+    return full
 
 
 def images(settings: Settings) -> list[dict[str, Any]]:

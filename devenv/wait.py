@@ -1,5 +1,6 @@
 """Waiting: every wait has an end, looks once more at the end, and returns what it saw."""
 
+import re
 from collections.abc import Callable
 from threading import Event
 from time import monotonic
@@ -25,3 +26,14 @@ def settle(probe: Callable[[], Seen], within_s: float, stop: Event) -> Seen:
             break
         pause = min(2 * pause, LONGEST_PAUSE_S)
     return seen
+
+
+UNITS_S = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def seconds(text: str) -> float:
+    """Return a duration such as 90, 60s, 5m or 1h in seconds. Raise ValueError for anything else."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text)
+    if not match:
+        raise ValueError(f"{text!r} is not a duration such as 60s, 5m or 1h")
+    return float(match[1]) * UNITS_S[match[2]]

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from devenv.forwarder import Client, Forward, Node
-from devenv.probes import probe
+from devenv.endpoints import Pod, pods_of
+from devenv.relay import CONNECTING, HOLDING, LOST, OPEN, Client, Forward, judge
+from devenv.ways import NodeWay
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -26,15 +27,16 @@ def free_port() -> int:
 
 
 @asynccontextmanager
-async def forward_to(port: int, hold_s: float = 5.0) -> AsyncIterator[tuple[Forward, int]]:
+async def forward_to(port: int, hold_s: float = 5.0, kind: str = "tcp") -> AsyncIterator[tuple[Forward, int]]:
     """Listen on a free port and lead to `port` of this machine, which stands where a node would."""
-    node = Node("")
-    node.address = "127.0.0.1"
-    forward = Forward({"name": "x", "node_port": port, "hold_s": hold_s, "probe": "tcp"}, node)
+    way = NodeWay("", print)
+    way.address = "127.0.0.1"
+    forward = Forward({"name": "x", "node_port": port, "hold_s": hold_s, "probe": kind}, way, None, print)
     tasks: set[asyncio.Task[None]] = set()
     server = await asyncio.get_running_loop().create_server(lambda: Client(forward, tasks), "127.0.0.1", 0)
+    forward.spec["local_port"] = server.sockets[0].getsockname()[1]
     try:
-        yield forward, server.sockets[0].getsockname()[1]
+        yield forward, forward.spec["local_port"]
     finally:
         server.close()
 
@@ -64,7 +66,8 @@ def test_send_shutdown_then_read_the_whole_answer() -> None:
             assert await reader.read() == sent
             writer.close()
             await asyncio.sleep(0.05)
-            assert (forward.connections, forward.served) == (0, 1)
+            assert (len(forward.clients), forward.served) == (0, 1)
+            assert (forward.sent, forward.received) == (len(sent), len(sent))
 
     run(scenario())
 
@@ -91,6 +94,7 @@ def test_a_connection_held_too_long_is_reset() -> None:
             with pytest.raises(ConnectionResetError):
                 await reader.read()
             assert forward.refused == 1
+            assert "gave a connection up after 0.3 s" in forward.last_error
 
     run(scenario())
 
@@ -176,6 +180,9 @@ def test_a_probe_believes_an_answer_and_not_an_open_port() -> None:
         await reader.read()
         writer.close()
 
+    async def hangs_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:  # noqa: ARG001
+        writer.close()
+
     def says(text: bytes) -> Handler:
         async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await reader.read(1)
@@ -200,12 +207,50 @@ def test_a_probe_believes_an_answer_and_not_an_open_port() -> None:
         ("postgres", says(b"E" + struct.pack("!i", len(starting) + 4) + starting), False),
         ("postgres", says(b""), False),
         ("tcp", silent, True),
+        ("tcp", hangs_up, False),
     ]
 
     async def scenario() -> None:
         for kind, handler, fine in cases:
-            async with service(handler) as port:
-                assert (await probe(kind, "127.0.0.1", port) == "") is fine, kind
-        assert "ConnectionRefused" in await probe("tcp", "127.0.0.1", free_port())
+            async with service(handler) as port, forward_to(port, kind=kind) as (forward, _):
+                assert (await forward.ask() == "") is fine, kind
+                assert forward.served == 0
+        for kind in ("tcp", "http /", "redis", "postgres"):
+            async with forward_to(free_port(), kind=kind) as (forward, _):
+                assert "Connect call failed" in await forward.ask()
+                assert forward.refused == 0
 
     run(scenario())
+
+
+@pytest.mark.parametrize("before", [CONNECTING, OPEN, HOLDING, LOST])
+@pytest.mark.parametrize("lost", ["", "no node"])
+@pytest.mark.parametrize("idle", ["", "no pod"])
+@pytest.mark.parametrize("wrong", ["", "no answer"])
+def test_a_forward_is_open_only_where_a_pod_was_reached_and_answered(
+    before: str, lost: str, idle: str, wrong: str
+) -> None:
+    state, reason = judge(before, lost, idle, wrong)
+    assert (state == OPEN) is (not (lost or idle or wrong))
+    assert (state == LOST) is bool(lost)
+    assert (state == CONNECTING) is (before == CONNECTING and not lost and bool(idle or wrong))
+    assert reason == (lost or idle or wrong)
+
+
+def test_the_pods_of_a_slice_are_those_that_serve_the_port() -> None:
+    def endpoint(name: str, **more: object) -> dict[str, object]:
+        return {"targetRef": {"kind": "Pod", "name": name, "uid": f"uid-{name}"}, "addresses": ["10.0.0.1"], **more}
+
+    piece = {
+        "ports": [{"name": "http", "port": 80}, {"name": "admin", "port": 81}],
+        "endpoints": [
+            endpoint("told", conditions={"ready": True}),
+            endpoint("going", conditions={"ready": False, "serving": True, "terminating": True}),
+            endpoint("untold", conditions={}),
+            {"addresses": ["10.0.0.9"], "conditions": {"ready": True}},  # no pod of the cluster
+        ],
+    }
+    found = pods_of(piece, "admin")
+    assert found[0] == Pod("told", "uid-told", "10.0.0.1", 81, True)
+    assert [(pod.name, pod.ready) for pod in found] == [("told", True), ("going", False), ("untold", True)]
+    assert pods_of(piece, "other") == []

@@ -18,10 +18,19 @@ ROWS = (
     ("plan",),
     ("stack",),
     ("graph", "manifest", "readiness", "config"),
-    ("acts", "places", "digest", "errors"),
+    ("acts", "places", "digest", "errors", "rows"),
 )
-# A process of its own, started by `forward`.
-APART = {"forwarder": {"pipe", "probes"}, "pipe": set(), "probes": set()}
+# A process of its own, started by `forward`: small, so it shares nothing with the rest.
+APART: dict[str, set[str]] = {
+    "forwarder": {"apiserver", "endpoints", "relay", "ways"},
+    "relay": {"endpoints", "pipe", "probes", "ways"},
+    "ways": {"apiserver", "endpoints", "pipe", "tunnel"},
+    "tunnel": {"pipe"},
+    "endpoints": {"apiserver"},
+    "apiserver": set(),
+    "pipe": set(),
+    "probes": set(),
+}
 ONLY_IN = {"kubernetes": {"kube"}, "docker": {"docker_host"}, "typer": {"cli"}, "rich": {"report"}}
 
 

@@ -85,14 +85,14 @@ def test_a_node_port_leads_where_the_service_leads() -> None:
         "metadata": {"name": "db"},
         "spec": {"selector": {"app": "db"}, "ports": [{"name": "pg", "port": 5432, "targetPort": "postgres"}]},
     }
-    way = manifest.node_port("way", service, 5432)
-    assert way
-    assert way["spec"] == {
+    port = manifest.service_port(service, 5432)
+    assert port
+    assert manifest.node_port("way", service, port)["spec"] == {
         "type": "NodePort",
         "selector": {"app": "db"},
         "ports": [{"port": 5432, "targetPort": "postgres"}],
     }
-    assert manifest.node_port("way", service, 1) is None
+    assert manifest.service_port(service, 1) is None
 
 
 def test_what_others_need_comes_first() -> None:

@@ -1,0 +1,128 @@
+"""The two ways from this host to a pod: straight to the node's address, and through the API server."""
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Protocol
+
+from devenv.apiserver import ApiServer
+from devenv.endpoints import Pod
+from devenv.pipe import End, Side
+
+DIAL_WITHIN_S = 2.0
+TUNNEL_WITHIN_S = 10.0  # a TLS handshake, and the kubelet's own dial
+FIND_NODE_EVERY_S = 3.0  # while the node cannot be reached: Docker may have given it another address
+API_PORT = 6443  # of every kind node, whatever runs on it
+NODE, API = "node", "api"
+
+Spec = dict[str, Any]  # one forward, as forwards.json has it
+
+
+class Way(Protocol):
+    """How a connection gets from here to a pod."""
+
+    name: str
+
+    async def dial(self, spec: Spec, pods: list[Pod]) -> Side:
+        """Return the far end, not yet linked. Raise OSError or TimeoutError with why not."""
+
+    async def lost(self) -> str:
+        """Return why the cluster itself cannot be reached this way, or nothing."""
+
+    def describe(self, spec: Spec) -> str: ...
+
+
+class NodeWay:
+    """To the node's address and a NodePort of ours; kube-proxy picks the pod."""
+
+    name = NODE
+
+    def __init__(self, container: str, say: Callable[[str], None]) -> None:
+        self.container, self.say = container, say
+        self.address, self._asked = "", float("-inf")
+
+    async def dial(self, spec: Spec, pods: list[Pod]) -> Side:  # noqa: ARG002  kube-proxy knows them
+        if not self.address:
+            raise OSError(f"node {self.container} has no address: it does not run")
+        async with asyncio.timeout(DIAL_WITHIN_S):
+            _, far = await asyncio.get_running_loop().create_connection(End, self.address, spec["node_port"])
+        return far
+
+    async def lost(self) -> str:
+        now = asyncio.get_running_loop().time()
+        if now - self._asked >= FIND_NODE_EVERY_S:
+            self._asked = now
+            await self.find()
+        return "" if self.address else f"node {self.container} does not run"
+
+    async def find(self) -> None:
+        """Ask Docker for the node's address."""
+        template = "{{if .State.Running}}{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}{{end}}"
+        asked = await asyncio.create_subprocess_exec(
+            "docker", "inspect", "--format", template, self.container,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        found = (await asked.communicate())[0].decode().strip()
+        if found != self.address:
+            self.say(f"the node is at {found}" if found else "the node does not run")
+            self.address = found
+
+    async def reaches(self) -> bool:
+        """Whether this host can reach the node's address at all: a refusal is an answer too."""
+        try:
+            async with asyncio.timeout(DIAL_WITHIN_S):
+                _, writer = await asyncio.open_connection(self.address, API_PORT)
+            writer.close()
+        except ConnectionRefusedError:
+            return True
+        except (OSError, TimeoutError):
+            return False
+        return True
+
+    def describe(self, spec: Spec) -> str:
+        return f"{NODE} {self.address or '?'}:{spec['node_port']}"
+
+
+class ApiWay:
+    """Through the API server to one of the ready pods, in turn."""
+
+    name = API
+
+    def __init__(self, server: Callable[[], ApiServer]) -> None:
+        self.server, self._turn = server, 0
+
+    async def dial(self, spec: Spec, pods: list[Pod]) -> Side:
+        from devenv.tunnel import open_tunnel
+
+        ready = [pod for pod in pods if pod.ready]
+        if not ready:
+            raise OSError(f"no pod of service {spec['service']} is ready")
+        self._turn += 1
+        pod = ready[self._turn % len(ready)]
+        server = self.server()
+        path = f"/api/v1/namespaces/{spec['namespace']}/pods/{pod.name}/portforward?ports={pod.port}"
+        async with asyncio.timeout(TUNNEL_WITHIN_S):
+            return await open_tunnel(f"ws{server.url.removeprefix('http')}{path}", server.tls, server.headers)
+
+    async def lost(self) -> str:
+        with suppress(OSError, TimeoutError):
+            async with asyncio.timeout(DIAL_WITHIN_S):
+                _, writer = await asyncio.open_connection(self.server().host, self.server().port)
+            writer.close()
+            return ""
+        return f"the API server {self.server().url} cannot be reached"
+
+    def describe(self, spec: Spec) -> str:  # noqa: ARG002
+        return f"{API} {self.server().url}"
+
+
+async def choose(via: str, node: str, server: Callable[[], ApiServer], say: Callable[[str], None]) -> Way:
+    """Return the way that is asked for; by `auto`, the node's where this host reaches it."""
+    fast = NodeWay(node, say)
+    if node and via != API:
+        await fast.find()
+        if via == NODE or (await fast.reaches() if fast.address else sys.platform == "linux"):
+            return fast
+    return ApiWay(server)
