@@ -1,0 +1,288 @@
+"""The forwards on the real cluster: pods, the kubelet, the API server and the node come and go, the ports stay."""
+
+import os
+import signal
+import socket
+import struct
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import psutil
+import psycopg
+import pytest
+from redis import Redis
+
+from tests.cluster.environment import Environment, docker
+from tests.cluster.storm import Storm
+
+NAMESPACE = "somabrain-prod"
+ALIVE = (b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", b"HTTP/1.1 200")
+PING = (b"PING\r\n", b"+PONG\r\n")
+BIG = 32 << 20
+
+
+def kubectl(stack: Environment, *words: str) -> str:
+    return stack.kubectl("-n", NAMESPACE, *words)
+
+
+def forwarder(stack: Environment) -> psutil.Process:
+    return psutil.Process(int((stack.kubeconfig.parent / "forwards.lock").read_text()))
+
+
+@pytest.fixture(params=["node", "api"])
+def way(stack: Environment, request: pytest.FixtureRequest) -> Iterator[str]:
+    """Both ways have to keep the promise; the rest of the tests go the fast one."""
+    stack.fine("forward", "start", "--via", request.param)
+    stack.fine("wait", "all")
+    seen = stack.fine("forward", "status")
+    assert seen.count(f" {request.param} ") == len(stack.ports)
+    yield request.param
+    if request.param == "api":
+        stack.fine("forward", "start")
+        stack.fine("wait", "all")
+
+
+def test_no_connection_to_the_api_fails_while_its_pods_are_replaced(stack: Environment, way: str) -> None:
+    with Storm(stack.ports["api"], *ALIVE) as storm:
+        kubectl(stack, "delete", "pod", "-l", "app=somabrain", "--wait=false")
+        time.sleep(2)
+        kubectl(stack, "rollout", "status", "deployment/somabrain", "--timeout=120s")
+        kubectl(stack, "rollout", "restart", "deployment/somabrain")
+        kubectl(stack, "rollout", "status", "deployment/somabrain", "--timeout=120s")
+        if way == "node":
+            stack.edit("k8s/images/somabrain/somabrain/__init__.py", '"""', '"""Rolled out. ')
+            stack.fine("up")
+        time.sleep(3)
+    assert storm.failures == []
+    assert storm.asked > 200
+
+
+def test_no_connection_to_redis_fails_while_its_pod_is_replaced(stack: Environment, way: str) -> None:
+    with Storm(stack.ports["redis"], *PING) as storm:
+        kubectl(stack, "delete", "pod", "-l", "app=sb-redis", "--wait=false")
+        time.sleep(2)
+        kubectl(stack, "rollout", "status", "deployment/sb-redis", "--timeout=120s")
+        time.sleep(3)
+    assert storm.failures == [], way
+    assert storm.asked > 100
+
+
+def dsn(stack: Environment) -> str:
+    return stack.shell('printf %s "$SOMABRAIN_POSTGRES_DSN"')
+
+
+def test_a_connection_made_while_postgres_restarts_just_works(stack: Environment) -> None:
+    address = dsn(stack)
+    uid = kubectl(stack, "get", "pod", "postgres-0", "-o", "jsonpath={.metadata.uid}")
+    kubectl(stack, "delete", "pod", "postgres-0", "--wait=false")
+    while kubectl(stack, "get", "pod", "postgres-0", "--ignore-not-found", "-o", "jsonpath={.metadata.uid}") == uid:
+        time.sleep(0.1)
+    with psycopg.connect(address) as connection:
+        assert connection.execute("select 1").fetchone() == (1,)
+
+
+def test_clients_of_encrypted_postgres_that_leave_disturb_no_other(stack: Environment) -> None:
+    """kubectl port-forward ends for everybody when one client resets: kubernetes/kubernetes#111825."""
+    address = f"{dsn(stack)}?sslmode=require"
+    rows, failed = 0, []
+
+    def stream(stop: threading.Event) -> None:
+        nonlocal rows
+        try:
+            with psycopg.connect(address) as connection, connection.cursor(name="long") as cursor:
+                cursor.itersize = 1000
+                cursor.execute("select n from generate_series(1, 100000000) n")
+                for (n,) in cursor:
+                    rows += 1
+                    assert n == rows
+                    if stop.is_set():
+                        return
+        except (psycopg.Error, AssertionError) as error:
+            failed.append(error)
+
+    stop = threading.Event()
+    streaming = threading.Thread(target=stream, args=(stop,))
+    streaming.start()
+    for _ in range(1000):
+        with psycopg.connect(address) as connection:
+            assert connection.pgconn.ssl_in_use
+    stop.set()
+    streaming.join()
+    assert failed == []
+    assert rows > 1000
+
+
+@pytest.fixture
+def big(stack: Environment) -> str:
+    """A key of 32 MiB in the stack's Redis."""
+    with Redis("127.0.0.1", stack.ports["redis"]) as redis:
+        redis.set("big", b"x" * BIG, ex=600)
+    return "big"
+
+
+def asking_for(stack: Environment, key: str) -> socket.socket:
+    connection = socket.create_connection(("127.0.0.1", stack.ports["redis"]))
+    connection.sendall(f"GET {key}\r\n".encode())
+    return connection
+
+
+def test_clients_that_abort_leave_no_descriptor_and_no_memory_behind(stack: Environment, big: str) -> None:
+    process = forwarder(stack)
+
+    def abort(times: int) -> None:
+        for _ in range(times):
+            with asking_for(stack, big) as connection:
+                connection.recv(1 << 16)
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    abort(50)
+    time.sleep(1)
+    before, grown = process.num_fds(), process.memory_info().rss
+    abort(500)
+    time.sleep(2)
+    # A probe of our own may be under way: two sockets for each forward.
+    assert process.num_fds() <= before + 2 * len(stack.ports)
+    assert process.memory_info().rss < grown + (8 << 20)
+
+
+def test_a_reader_that_stops_for_a_minute_slows_nobody_and_then_gets_the_rest(stack: Environment, big: str) -> None:
+    process = forwarder(stack)
+    with asking_for(stack, big) as slow, Redis("127.0.0.1", stack.ports["redis"]) as quick:
+        end = time.monotonic() + 60
+        while time.monotonic() < end:
+            assert quick.get(big) == b"x" * BIG
+            time.sleep(1)
+        assert process.memory_info().rss < 64 << 20
+        wanted = len(f"${BIG}\r\n") + BIG + 2
+        got = 0
+        while got < wanted and (data := slow.recv(1 << 20)):
+            got += len(data)
+        assert got == wanted
+
+
+@pytest.mark.parametrize("service", ["kubelet", "containerd"])
+def test_a_restart_of_what_runs_the_pods_is_not_felt(stack: Environment, service: str) -> None:
+    with Storm(stack.ports["api"], *ALIVE, per_s=20) as storm, Storm(stack.ports["redis"], *PING, per_s=20) as other:
+        docker("exec", stack.node, "systemctl", "restart", service)
+        time.sleep(10)
+    assert storm.failures == []
+    assert other.failures == []
+
+
+def test_the_data_goes_on_while_the_api_server_is_away(stack: Environment) -> None:
+    manifest, away = "/etc/kubernetes/manifests/kube-apiserver.yaml", "/root/kube-apiserver.yaml"
+    with Storm(stack.ports["api"], *ALIVE, per_s=20) as storm:
+        docker("exec", stack.node, "mv", manifest, away)
+        try:
+            time.sleep(30)
+            asked = subprocess.run(
+                ["kubectl", "--kubeconfig", str(stack.kubeconfig), "--request-timeout=2s", "get", "nodes"],
+                capture_output=True, check=False,
+            )  # fmt: skip
+            assert asked.returncode != 0
+        finally:
+            docker("exec", stack.node, "mv", away, manifest)
+    assert storm.failures == []
+    assert storm.asked > 400
+    answers_again(stack)
+    # The watch is back too: a pod that is replaced now is known.
+    stack.fine("wait", "all", "--timeout", "120s")
+    kubectl(stack, "delete", "pod", "-l", "app=sb-redis", "--wait=true")
+    stack.fine("wait", "deploy/sb-redis", "forward/redis", "--timeout", "60s")
+    pods = kubectl(stack, "get", "pods", "-l", "app=sb-redis", "-o", "jsonpath={.items[*].metadata.name}")
+    assert pods in stack.fine("forward", "status")
+
+
+def answers_again(stack: Environment, within_s: float = 120) -> None:
+    """See the API answer through its forward, without any command that could mend it."""
+    end = time.monotonic() + within_s
+    while True:
+        try:
+            assert httpx.get(f"http://127.0.0.1:{stack.ports['api']}/health", timeout=5).status_code == 200
+            return
+        except (httpx.HTTPError, AssertionError):
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.1)
+
+
+@pytest.mark.parametrize("way", ["node", "api"], indirect=True)
+def test_the_forwards_come_back_by_themselves_after_the_node_restarted(stack: Environment, way: str) -> None:
+    process = forwarder(stack)
+    docker("restart", stack.node)
+    answers_again(stack)
+    stack.fine("wait", "all", "--timeout", "120s")
+    assert forwarder(stack) == process, way
+
+
+def test_a_node_that_stood_still_for_a_minute_goes_on(stack: Environment) -> None:
+    docker("pause", stack.node)
+    try:
+        time.sleep(60)
+        held = stack.fine("forward", "status", "-o", "json") if stack.run("forward", "status").returncode == 0 else ""
+        assert held == ""
+    finally:
+        docker("unpause", stack.node)
+    answers_again(stack)
+    stack.fine("wait", "all", "--timeout", "60s")
+
+
+def test_a_node_that_does_not_run_is_lost_and_found(stack: Environment) -> None:
+    docker("stop", stack.node)
+    end = time.monotonic() + 60
+    while "LOST" not in (seen := stack.run("forward", "status").stdout):
+        assert time.monotonic() < end, seen
+        time.sleep(0.2)
+    docker("start", stack.node)
+    answers_again(stack)
+    stack.fine("wait", "all", "--timeout", "120s")
+
+
+def test_a_killed_forwards_process_is_told_of_and_started_by_the_next_command(stack: Environment) -> None:
+    forwarder(stack).send_signal(signal.SIGKILL)
+    seen = stack.run("forward", "status")
+    assert seen.returncode == 1
+    assert seen.stdout.count("LOST") == len(stack.ports)
+    for port in stack.ports.values():
+        with socket.socket() as free:
+            free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            free.bind(("127.0.0.1", port))
+    assert stack.fine("plan").splitlines()[0] == "forwards: no process serves them"
+    assert f"127.0.0.1:{stack.ports['api']}" in stack.fine("env")
+    stack.fine("forward", "status")
+
+
+def test_a_port_that_somebody_else_took_is_told_with_its_holder_and_nothing_is_exported(stack: Environment) -> None:
+    forwarder(stack).send_signal(signal.SIGKILL)
+    with socket.create_server(("127.0.0.1", stack.ports["redis"])):
+        refused = stack.run("env")
+        assert refused.returncode == 1
+        assert refused.stdout == ""
+        assert f"port {stack.ports['redis']} of forward redis is taken by process {os.getpid()}" in refused.stderr
+    stack.fine("up")
+
+
+def test_a_wait_ends_when_all_is_ready_or_says_what_is_not(stack: Environment) -> None:
+    stack.fine("wait", "job/somabrain-migrate", "sts/postgres", "forward/postgres")
+    kubectl(stack, "scale", "deployment/sb-opa", "--replicas=0")
+    kubectl(stack, "wait", "--for=delete", "pod", "-l", "app=sb-opa", "--timeout=60s")
+    # Without its policy the API is not ready.
+    kubectl(stack, "wait", "--for=condition=Ready=false", "pod", "-l", "app=somabrain", "--timeout=60s")
+    late = stack.run("wait", "deploy/somabrain", "--timeout", "1s")
+    assert late.returncode == 3
+    assert "deployment/somabrain is not ready after 1 s" in late.stderr
+    kubectl(stack, "scale", "deployment/sb-opa", "--replicas=1")
+    stack.fine("wait", "all")
+    unknown = stack.run("wait", "deploy/nobody")
+    assert unknown.returncode == 2
+    assert "deployment/sb-redis" in unknown.stderr
+
+
+def test_the_log_tells_of_every_change(stack: Environment) -> None:
+    log = (stack.kubeconfig.parent / "logs/forwards.log").read_text()
+    assert "OPEN -> HOLDING" in log
+    assert Path(f"/proc/{forwarder(stack).pid}").exists()
