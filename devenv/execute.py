@@ -95,7 +95,7 @@ class Hand:
             case acts.AwaitReady(key):
                 return self.await_ready(key, within_s)
             case acts.DeleteObject(key):
-                self.api().delete(observe.stray(key, self.project.namespace))
+                self.api().delete(observe.stray(key))
                 return ""
             case acts.StartForwards():
                 return self.start_forwards()
@@ -140,12 +140,12 @@ class Hand:
         for key in keys:
             api.apply(self.want.object(key))
             if key.startswith("namespace/"):
-                self.await_service_account(api)
+                self.await_service_account(api, key.partition("/")[2])
         return ""
 
-    def await_service_account(self, api: Api) -> None:
+    def await_service_account(self, api: Api, namespace: str) -> None:
         """A pod made before its namespace's account is there fails and backs off: that costs more than this wait."""
-        meta = {"name": "default", "namespace": self.project.namespace}
+        meta = {"name": "default", "namespace": namespace}
         account: manifest.Document = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": meta}
         self.settled(settle(lambda: observe.look(api, account), API_WITHIN_S, process.called_off()), API_WITHIN_S)
 
@@ -183,7 +183,7 @@ class Hand:
         api = self.api()
         ports = {}
         for one_ in self.want.forwards:
-            service = api.get(self.want.object(f"service/{one_.way}"))
+            service = api.get(self.want.object(one_.way))
             assert service
             ports[one_.name] = int(service["spec"]["ports"][0]["nodePort"])
         forward.start(self.where, self.want.forwards, self.want.forwards_hash, self.node, ports, via)
@@ -203,8 +203,8 @@ def forwards_open(where: Folder) -> Readiness:
 
 
 def advice(seen: Readiness, namespace: str) -> str:
-    pod = f" pod/{seen.culprit}" if seen.culprit else ""
-    return f"\nnext: kubectl -n {namespace} describe{pod or f' {seen.what}'}; mend it and run `devenv up` again"
+    what, _, elsewhere = (f"pod/{seen.culprit}" if seen.culprit else seen.what).partition("@")
+    return f"\nnext: kubectl -n {elsewhere or namespace} describe {what}; mend it and run `devenv up` again"
 
 
 def remove(name: str, where: Folder) -> list[str]:

@@ -56,7 +56,7 @@ class Api:
                 self._resource(obj["apiVersion"], obj["kind"]),
                 body=obj,
                 name=obj["metadata"]["name"],
-                namespace=obj["metadata"].get("namespace"),
+                namespace=obj["metadata"].get("namespace", self.namespace),
                 field_manager=MANAGER,
                 force_conflicts=True,
                 _request_timeout=REQUEST_WITHIN_S,
@@ -71,25 +71,28 @@ class Api:
         try:
             with explained(f"read {manifest.key(obj)}"):
                 found = resource.get(
-                    name=meta["name"], namespace=meta.get("namespace"), _request_timeout=REQUEST_WITHIN_S
+                    name=meta["name"],
+                    namespace=meta.get("namespace", self.namespace),
+                    _request_timeout=REQUEST_WITHIN_S,
                 )
         except NotFoundError:
             return None
-        return dict(found.to_dict())
+        return manifest.at_home(found.to_dict(), self.namespace)
 
-    def objects(self, api_version: str, kind: str, selector: str = "") -> list[Document]:
-        """Return the objects of a kind in our namespace."""
-        with explained(f"list {kind}"):
-            resource = self._resource(api_version, kind)
-            found = resource.get(
-                namespace=self.namespace, label_selector=selector, _request_timeout=REQUEST_WITHIN_S
-            ).to_dict()
-        return [{**item, "apiVersion": api_version, "kind": kind} for item in found["items"]]
+    def objects(self, api_version: str, kind: str, namespaces: Iterable[str], selector: str = "") -> list[Document]:
+        """Return the objects of a kind in some namespaces."""
+        resource, items = self._resource(api_version, kind), list[Document]()
+        for namespace in namespaces:
+            with explained(f"list {kind}"):
+                found = resource.get(namespace=namespace, label_selector=selector, _request_timeout=REQUEST_WITHIN_S)
+            items += found.to_dict()["items"]
+        return [manifest.at_home({**item, "apiVersion": api_version, "kind": kind}, self.namespace) for item in items]
 
-    def ours(self, wanted: Iterable[Document]) -> list[Document]:
+    def ours(self, wanted: Iterable[Document], namespaces: Iterable[str]) -> list[Document]:
         """Return what devenv applied: the wanted objects that are there, and whatever else it may remove again."""
+        label, places = f"{MANAGED_BY}={MANAGER}", tuple(namespaces)
         with ThreadPoolExecutor() as pool:
-            lists = pool.map(lambda kind: self.objects(kind[0], kind[1], f"{MANAGED_BY}={MANAGER}"), PRUNED)
+            lists = pool.map(lambda kind: self.objects(kind[0], kind[1], places, label), PRUNED)
             singles = pool.map(self.get, [o for o in wanted if (o["apiVersion"], o["kind"]) not in PRUNED])
             return [obj for found in lists for obj in found] + [obj for obj in singles if obj]
 
@@ -102,7 +105,7 @@ class Api:
             with explained(f"delete {manifest.key(obj)}"):
                 resource.delete(
                     name=meta["name"],
-                    namespace=meta.get("namespace"),
+                    namespace=meta.get("namespace", self.namespace),
                     body={"propagationPolicy": "Foreground"},
                     _request_timeout=REQUEST_WITHIN_S,
                 )
@@ -110,15 +113,17 @@ class Api:
             return
 
     def log(self, pod: str) -> str:
-        """Return the last lines of the container of the pod that most likely tells why it is not well."""
+        """Return the last lines of the container of a pod, `name` or `name@namespace`, that most likely tells why."""
+        name, _, elsewhere = pod.partition("@")
+        namespace = elsewhere or self.namespace
         try:
-            seen = self.get({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": pod, "namespace": self.namespace}})
+            seen = self.get({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": namespace}})
             if seen is None:
                 return "(no log: the pod is gone)"
             container, previous = culprit(seen)
             query = [("container", container), ("previous", str(previous).lower()), ("tailLines", LOG_LINES)]
             with explained(f"read the log of {pod}"):
-                path = f"/api/v1/namespaces/{self.namespace}/pods/{pod}/log"
+                path = f"/api/v1/namespaces/{namespace}/pods/{name}/log"
                 return str(self._dynamic.request("get", path, query_params=query, _request_timeout=REQUEST_WITHIN_S))
         except DevenvError as error:
             return f"(no log: {error})"

@@ -26,8 +26,21 @@ FIRST = (
 
 
 def key(obj: Mapping[str, Any]) -> str:
-    """Return `deployment/api`: how a person names an object."""
-    return f"{obj['kind'].lower()}/{obj['metadata']['name']}"
+    """Return how a person names an object: `deployment/api`, or `deployment/api@other` outside the project's namespace.
+
+    An object of the project's own namespace names none: see `at_home`.
+    """
+    meta = obj["metadata"]
+    elsewhere = f"@{meta['namespace']}" if meta.get("namespace") else ""
+    return f"{obj['kind'].lower()}/{meta['name']}{elsewhere}"
+
+
+def at_home(obj: Document, home: str) -> Document:
+    """Return the object without the name of its namespace, where that is the project's own."""
+    meta = obj["metadata"]
+    if meta.get("namespace") != home:
+        return obj
+    return {**obj, "metadata": {k: v for k, v in meta.items() if k != "namespace"}}
 
 
 # kubectl's own short names (kubectl api-resources).
@@ -97,8 +110,12 @@ def config_names(value: Any, field: str = "") -> set[str]:
 
 def with_config_hash(obj: Document, sources: Mapping[str, str]) -> Document:
     """Return the object with the hash of what its pods read, so that new content means new pods."""
-    template = pod_template(obj)
-    read = sorted(config_names(template["spec"]) & sources.keys()) if template else []
+    template, elsewhere = pod_template(obj), key(obj).partition("@")
+    read = (
+        sorted({n + "".join(elsewhere[1:]) for n in config_names(template["spec"])} & sources.keys())
+        if template
+        else []
+    )
     if obj["kind"] not in RUNS or not read:
         return obj
     new = deepcopy(obj)
@@ -107,12 +124,10 @@ def with_config_hash(obj: Document, sources: Mapping[str, str]) -> Document:
     return new
 
 
-def claimed(obj: Document, namespace: str) -> Document:
-    """Return the object as we apply it: in its namespace, labelled as ours, with the hash of its source."""
+def claimed(obj: Document) -> Document:
+    """Return the object as we apply it: labelled as ours, with the hash of its source."""
     new = deepcopy(obj)
     meta = new["metadata"]
-    if new["kind"] not in CLUSTER_SCOPED:
-        meta.setdefault("namespace", namespace)
     meta.setdefault("labels", {})[MANAGED_BY] = MANAGER
     meta.setdefault("annotations", {})[SOURCE] = of_value(new)
     return new
@@ -137,7 +152,8 @@ def node_port(name: str, service: Document, port: Document) -> Document:
     """Return a NodePort Service that leads where this port of a Service leads."""
     way = {k: port[k] for k in ("port", "targetPort") if k in port}
     spec = {"type": "NodePort", "selector": service["spec"]["selector"], "ports": [way]}
-    return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": spec}
+    meta = {**{k: v for k, v in service["metadata"].items() if k == "namespace"}, "name": name}
+    return {"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": spec}
 
 
 def in_order(objects: Iterable[Document]) -> list[Document]:

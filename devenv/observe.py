@@ -36,8 +36,9 @@ def snapshot(want: Stack, where: Folder) -> Observed:
             return Observed(host_images.result(), answers, Cluster.STOPPED)
         on_node = pool.submit(node.images, kind.node(project.name))
         api = connect(want.settings, where)
-        ours = {manifest.key(obj): obj for obj in api.ours(want.objects)}
-        pods, sets = api.objects("v1", "Pod"), api.objects("apps/v1", "ReplicaSet")
+        ours = {manifest.key(obj): obj for obj in api.ours(want.objects, want.namespaces)}
+        pods = api.objects("v1", "Pod", want.namespaces)
+        sets = api.objects("apps/v1", "ReplicaSet", want.namespaces)
         runs = [manifest.key(o) for o in want.objects if o["kind"] in manifest.RUNS]
         return Observed(
             host_images=host_images.result(),
@@ -63,7 +64,8 @@ def starting(want: Stack, where: Folder) -> str:
         api = connect(want.settings, where)
         if not api.answers():
             return "the API server does not answer"
-        old = [p["metadata"]["name"] for p in api.objects("v1", "Pod") if runs_since_before(p, since)]
+        pods = api.objects("v1", "Pod", want.namespaces)
+        old = [p["metadata"]["name"] for p in pods if runs_since_before(p, since)]
     except DevenvError as error:
         return str(error)
     return f"{', '.join(old)}: not started again yet" if old else ""
@@ -92,9 +94,11 @@ def unproven(settings: Settings, where: Folder) -> str:
     The port is listened on by the forwards' own process, and a pod that this process leads to lives, with the same
     UID, in the cluster that we ask.
     """
-    living = {p["metadata"]["uid"] for p in connect(settings, where).objects("v1", "Pod") if is_living(p)}
+    forwards = forward.status(where)
+    pods = connect(settings, where).objects("v1", "Pod", sorted({f["namespace"] for f in forwards}))
+    living = {p["metadata"]["uid"] for p in pods if is_living(p)}
     faults = forward.usurped(where)
-    for f in forward.status(where):
+    for f in forwards:
         if not living & {pod["uid"] for pod in f["pods"] if pod["ready"]}:
             faults.append(f"forward {f['name']} leads to no pod of cluster {settings.project.name}")
     return "\n".join(faults)
@@ -107,8 +111,9 @@ def is_living(pod: Document) -> bool:
 def look(api: Api, obj: Document) -> Readiness:
     """Return the readiness of one object, with the pods that tell why."""
     seen = api.get(obj)
-    pods: Iterable[Object] = api.objects("v1", "Pod") if seen else ()
-    sets = api.objects("apps/v1", "ReplicaSet") if seen and obj["kind"] == "Deployment" else ()
+    here = [obj["metadata"].get("namespace", api.namespace)]
+    pods: Iterable[Object] = api.objects("v1", "Pod", here) if seen else ()
+    sets = api.objects("apps/v1", "ReplicaSet", here) if seen and obj["kind"] == "Deployment" else ()
     return readiness.of(manifest.key(obj), seen, pods, sets)
 
 
@@ -131,11 +136,12 @@ def parts(want: Stack, where: Folder, names: Iterable[str]) -> list[Readiness]:
     return found
 
 
-def stray(key: str, namespace: str) -> Document:
+def stray(key: str) -> Document:
     """Return what names a stray object to the API."""
     kinds = {kind.lower(): kind for kind in NAMESPACED}
-    lower, _, name = key.partition("/")
-    meta = {"name": name, "namespace": namespace}
+    lower, _, rest = key.partition("/")
+    name, _, elsewhere = rest.partition("@")
+    meta = {"name": name, **({"namespace": elsewhere} if elsewhere else {})}
     return {"apiVersion": NAMESPACED[kinds[lower]], "kind": kinds[lower], "metadata": meta}
 
 

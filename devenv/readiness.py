@@ -39,6 +39,12 @@ def conditions(seen: Object) -> dict[str, Object]:
     return {c["type"]: c for c in seen.get("status", {}).get("conditions") or () if c["status"] == "True"}
 
 
+def full_name(pod: Object) -> str:
+    """Return the name of a pod, with its namespace where it tells one: the project's own is not told."""
+    name, namespace = pod["metadata"]["name"], pod["metadata"].get("namespace")
+    return f"{name}@{namespace}" if namespace else str(name)
+
+
 def owned(pods: Iterable[Object], uid: str) -> list[Object]:
     return [p for p in pods if any(o["uid"] == uid for o in p["metadata"].get("ownerReferences") or ())]
 
@@ -47,7 +53,7 @@ def job(what: str, seen: Object, pods: Iterable[Object] = ()) -> Readiness:
     """A Job is ready once Complete. Active pods only mean that it is still trying."""
     mine = owned(pods, seen["metadata"]["uid"])
     newest = max(mine, key=lambda p: str(p["metadata"]["creationTimestamp"]), default=None)
-    culprit = newest["metadata"]["name"] if newest else ""
+    culprit = full_name(newest) if newest else ""
     holds = conditions(seen)
     if "Failed" in holds or "FailureTarget" in holds:
         failed = holds.get("Failed") or holds["FailureTarget"]
@@ -117,7 +123,7 @@ def refused_pods(seen: Object, sets: Iterable[Object]) -> str:
 
 def pod(what: str, seen: Object, crashes: bool = True) -> Readiness:
     """Return the readiness of one pod; `crashes` says whether a crash loop is a failure of it."""
-    name, status = seen["metadata"]["name"], seen.get("status", {})
+    name, status = full_name(seen), seen.get("status", {})
     for container in (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())):
         waiting = container.get("state", {}).get("waiting") or {}
         reason, where = waiting.get("reason", ""), f"pod {name}, container {container['name']}"

@@ -22,7 +22,7 @@ class Forward:
     namespace: str
     service: str  # as the project names it
     port_name: str  # of the Service's port; empty where it has no name
-    way: str  # the NodePort Service of ours that leads to the same pods
+    way: str  # the NodePort Service of ours that leads to the same pods, by its key
     probe: str
     hold_s: float
 
@@ -47,6 +47,12 @@ class Stack:
         return next(o for o in self.objects if manifest.key(o) == key)
 
     @property
+    def namespaces(self) -> tuple[str, ...]:
+        """All namespaces in which an object is wanted, the project's own first."""
+        others = sorted({o["metadata"]["namespace"] for o in self.objects if "namespace" in o["metadata"]})
+        return (self.settings.project.namespace, *others)
+
+    @property
     def gates(self) -> tuple[str, ...]:
         return self.settings.project.gates
 
@@ -59,7 +65,8 @@ def make(
     env_text: str | None,
 ) -> Stack:
     """Return the wanted state. Raise UsageError for what the parts do not agree on."""
-    project, documents = settings.project, list(documents)
+    project = settings.project
+    documents = [manifest.at_home(d, project.namespace) for d in documents]
     images = resolve(sources)
     names = image_names(settings)
     written = {i for d in documents for i in manifest.images(d)}
@@ -77,7 +84,7 @@ def make(
         raise UsageError(f"{settings.file}: gates: {', '.join(faults)}: no such object in {project.manifests}")
     hashes = {manifest.key(o): of_value(o) for o in objects if o["kind"] in ("ConfigMap", "Secret")}
     claimed = [
-        manifest.claimed(manifest.with_config_hash(o, hashes), project.namespace)
+        manifest.claimed(manifest.with_config_hash(o, hashes))
         for o in manifest.in_order([namespace(project.namespace), *objects, *ways])
     ]
     return Stack(settings, images, wanted, tuple(claimed), tuple(forwards), env_file, env_text, aliases)
@@ -99,9 +106,12 @@ def secret(settings: Settings, name: str, data: Mapping[str, str], env_file: Map
 
 def forward_and_way(settings: Settings, name: str, objects: Iterable[Document]) -> tuple[Forward, Document]:
     wanted = settings.project.forwards[name]
-    service = next((o for o in objects if manifest.key(o) == f"service/{wanted.service}"), None)
+    home = settings.project.namespace
+    named = {"kind": "Service", "metadata": {"name": wanted.service, "namespace": wanted.namespace or home}}
+    key = manifest.key(manifest.at_home(named, home))
+    service = next((o for o in objects if manifest.key(o) == key), None)
     if service is None:
-        raise UsageError(f"{settings.file}: forwards.{name}: no Service {wanted.service} in the manifests")
+        raise UsageError(f"{settings.file}: forwards.{name}: no {key} in the manifests")
     port = manifest.service_port(service, wanted.service_port)
     if port is None:
         raise UsageError(
@@ -111,10 +121,10 @@ def forward_and_way(settings: Settings, name: str, objects: Iterable[Document]) 
     forward = Forward(
         name=name,
         local_port=wanted.local_port,
-        namespace=settings.project.namespace,
+        namespace=wanted.namespace or home,
         service=wanted.service,
         port_name=port.get("name", ""),
-        way=way["metadata"]["name"],
+        way=manifest.key(way),
         probe=wanted.probe,
         hold_s=wanted.hold_s,
     )

@@ -69,14 +69,28 @@ def test_new_config_means_new_pods_and_other_config_does_not() -> None:
     assert manifest.with_config_hash(deployment(), {"configmap/mine": "1"}) == deployment()
 
 
-def test_what_we_apply_carries_its_source_and_where_it_goes() -> None:
-    claimed = manifest.claimed(deployment(), "ns")
-    assert claimed["metadata"]["namespace"] == "ns"
+def test_what_we_apply_carries_its_source() -> None:
+    claimed = manifest.claimed(deployment())
     assert claimed["metadata"]["labels"] == {manifest.MANAGED_BY: "devenv"}
     assert manifest.source(claimed)
-    assert manifest.source(claimed) == manifest.source(manifest.claimed(deployment(), "ns"))
-    assert manifest.source(claimed) != manifest.source(manifest.claimed(deployment("postgres:16"), "ns"))
-    assert "namespace" not in manifest.claimed({"kind": "Namespace", "metadata": {"name": "n"}}, "ns")["metadata"]
+    assert manifest.source(claimed) == manifest.source(manifest.claimed(deployment()))
+    assert manifest.source(claimed) != manifest.source(manifest.claimed(deployment("postgres:16")))
+
+
+def test_a_name_tells_the_namespace_where_it_is_not_the_project_s() -> None:
+    there: Document = {"kind": "Service", "metadata": {"name": "db", "namespace": "other"}}
+    assert manifest.key(there) == "service/db@other"
+    assert manifest.key(manifest.at_home(there, "home")) == "service/db@other"
+    assert manifest.key(manifest.at_home(there, "other")) == "service/db"
+    assert "namespace" in there["metadata"]
+
+
+def test_new_config_of_another_namespace_means_new_pods_there_only() -> None:
+    here = deployment(volumes=[{"name": "v", "configMap": {"name": "c"}}])
+    there = {**here, "metadata": {"name": "api", "namespace": "other"}}
+    before, after = {"configmap/c": "1", "configmap/c@other": "1"}, {"configmap/c": "1", "configmap/c@other": "2"}
+    assert manifest.with_config_hash(here, before) == manifest.with_config_hash(here, after)
+    assert manifest.with_config_hash(there, before) != manifest.with_config_hash(there, after)
 
 
 def test_a_node_port_leads_where_the_service_leads() -> None:

@@ -192,7 +192,7 @@ def test_a_changed_secret_rolls_out_what_reads_it() -> None:
     ("change", "told"),
     [
         ({"gates": ("job/none",)}, "job/none: no such object in k8s"),
-        ({"forwards": {"x": Forward(service="none", ports="1:1")}}, "forwards.x: no Service none in the manifests"),
+        ({"forwards": {"x": Forward(service="none", ports="1:1")}}, "forwards.x: no service/none in the manifests"),
         ({"forwards": {"x": Forward(service="api", ports="1:1")}}, "forwards.x: Service api has no port 1"),
         ({"secrets": {"s": {"A": "${env.NONE}"}}}, "NONE is missing"),
     ],

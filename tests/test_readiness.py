@@ -59,7 +59,7 @@ def test_every_recording_is_tested() -> None:
 @pytest.mark.parametrize("name", ["deployment-crash-loop", "deployment-no-image", "job-failed"])
 def test_a_failure_names_the_pod_whose_log_tells_more(name: str) -> None:
     seen = recorded(name)
-    assert level_of(seen).culprit in {p["metadata"]["name"] for p in seen["pods"]}
+    assert level_of(seen).culprit in {f"{p['metadata']['name']}@recording" for p in seen["pods"]}
 
 
 def test_the_log_of_a_crashed_container_is_that_of_its_last_run() -> None:
