@@ -86,6 +86,17 @@ def test_a_longer_way_over_a_better_link_may_be_cheaper() -> None:
     assert plan(given_links, 5) == ["b", "c", "d"]
 
 
+def test_the_walk_goes_on_while_what_is_deeper_may_be_cheaper() -> None:
+    given_links = [("a", "b", "causes", 2.0), ("b", "c", "depends_on", 100.0)]
+    assert plan(given_links, 1) == ["c"]  # 2.01, and b costs 2.5
+
+
+def test_a_circle_is_walked_once() -> None:
+    looked: list[int] = []
+    assert plan([("a", "b", "causes", 1.0), ("b", "a", "causes", 1.0)], 5, looked=looked) == ["b"]
+    assert looked == [1, 1]
+
+
 def test_nothing_is_planned_where_nothing_is_linked() -> None:
     assert plan([("b", "a", "related", 1.0)], 5) == []  # links lead one way
 
