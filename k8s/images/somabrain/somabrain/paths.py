@@ -3,7 +3,7 @@
 import json
 from collections.abc import Collection, Sequence
 
-from sqlalchemy import Connection, or_, select, union
+from sqlalchemy import ARRAY, Connection, LargeBinary, cast, func, select, union
 
 from somabrain import plan
 from somabrain.links import key_end
@@ -35,13 +35,14 @@ def follow(connection: Connection, tenant: str, universe: str, types: Collection
 
     def edges_from(nodes: Sequence[Node]) -> list[Edge]:
         # A key leads on from the places of its memories too, and a place from the task that is remembered there.
-        others = union(
+        sources = union(
+            select(func.unnest(cast(list(nodes), ARRAY(LargeBinary)))),
             select(m.place_digest).where(*here, m.task_digest.in_(nodes)),
             select(m.task_digest).where(*here, m.place_digest.in_(nodes)),
         )
         rows = connection.execute(
             select(c.to_digest, c.to_key, c.type, c.weight)
-            .where(*wanted, or_(c.from_digest.in_(nodes), c.from_digest.in_(others)))
+            .where(*wanted, c.from_digest.in_(sources))
             .order_by(c.weight.desc(), c.to_digest, c.type)
             .limit(WIDEST)
         ).all()
