@@ -39,9 +39,9 @@ def test_an_unreadable_confidence_is_none(header: str | None) -> None:
     assert utility(0.0) == utility(-7.0) == log(1e-12)
 
 
-def refused(headers: dict[str, str], wanted: str | None) -> tuple[int, str] | None:
+def refused(headers: dict[str, str], *wanted: str | None) -> tuple[int, str] | None:
     try:
-        check_token(headers, wanted)
+        check_token(headers, *wanted)
     except Refused as error:
         return error.status, error.detail
     return None
@@ -68,6 +68,16 @@ MISSING, INVALID = (401, "missing bearer token"), (403, "invalid token")
 def test_the_bearer_of_the_token_passes(header: str, wanted: str | None, answer: tuple[int, str] | None) -> None:
     assert refused({"authorization": header}, wanted) == answer
     assert refused({}, wanted) == MISSING
+
+
+@pytest.mark.parametrize(
+    ("token", "answer"),
+    [("right", None), ("admin", None), ("wrong", INVALID), ("None", INVALID), ("rightadmin", INVALID)],
+)
+def test_the_bearer_of_one_of_several_tokens_passes(token: str, answer: tuple[int, str] | None) -> None:
+    assert refused({"authorization": f"Bearer {token}"}, "right", "admin") == answer
+    assert refused({"authorization": f"Bearer {token}"}, None, None) == INVALID
+    assert refused({}, "right", "admin") == MISSING
 
 
 names = st.none() | st.text(min_size=1, max_size=128).filter(lambda name: "\x00" not in name)

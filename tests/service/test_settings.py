@@ -19,8 +19,13 @@ def test_the_defaults_are_those_of_the_contract() -> None:
 
 
 def test_no_secret_is_printed() -> None:
-    printed = repr(load({**NEEDED, "SOMABRAIN_API_TOKEN": "hidden-too"}))
+    printed = repr(load({**NEEDED, "SOMABRAIN_API_TOKEN": "hidden-too", "SOMABRAIN_ADMIN_TOKEN": "hidden-as-well"}))
     assert "hidden" not in printed
+
+
+@pytest.mark.parametrize(("value", "token"), [("", None), (" ", None), (" a-token ", "a-token")])
+def test_an_empty_admin_token_is_none(value: str, token: str | None) -> None:
+    assert load({**NEEDED, "SOMABRAIN_ADMIN_TOKEN": value}).admin_token == token
 
 
 def test_every_fault_is_shown_at_once() -> None:
@@ -66,6 +71,7 @@ def test_a_flag_has_eight_spellings(text: str, upper: bool) -> None:
     ("env", "word"),
     [
         ({}, "SOMABRAIN_API_TOKEN"),
+        ({"SOMABRAIN_ADMIN_TOKEN": "t"}, "but the admin's"),
         ({"SOMABRAIN_DISABLE_AUTH": "1", "SOMA_OPA_FAIL_CLOSED": "1"}, "SOMA_OPA_FAIL_CLOSED"),
     ],
 )

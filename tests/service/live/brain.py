@@ -66,6 +66,22 @@ class Brain:
     def feedback(self, **fields: object) -> None:
         assert self.fine("/context/feedback", self.told(**fields)) == {"accepted": True, "adaptation_applied": True}
 
+    def modulate(self, **levels: object) -> Json:
+        """Set neuromodulators and return all four."""
+        return self.fine("/neuromodulators", levels)
+
+    def act(self, task: str, **fields: object) -> Json:
+        """What a task comes to: its one step."""
+        answer = self.fine("/act", {"task": task, **fields})
+        (step,) = answer["results"]
+        return cast(Json, step)
+
+    def link(self, begin: str, end: str, **fields: object) -> None:
+        assert self.fine("/link", {"from_key": begin, "to_key": end, **fields}) == {"ok": True}
+
+    def plan(self, key: str, **fields: object) -> list[str]:
+        return cast(list[str], self.fine("/plan/suggest", {"task_key": key, **fields})["plan"])
+
     def state(self) -> Json:
         answer = self.get("/context/adaptation/state")
         assert answer.status_code == 200, answer.text

@@ -30,7 +30,7 @@ def needed(name: str) -> str:
 def service() -> Iterator[Service]:
     url, dsn, redis_url = map(needed, ("SOMA_API_URL", "SOMABRAIN_POSTGRES_DSN", "SOMABRAIN_REDIS_URL"))
     headers = {"X-Model-Confidence": "1"}
-    if token := os.environ.get("SOMABRAIN_API_TOKEN"):
+    if token := os.environ.get("SOMABRAIN_ADMIN_TOKEN") or os.environ.get("SOMABRAIN_API_TOKEN"):
         headers["Authorization"] = f"Bearer {token}"
     with (
         httpx.Client(base_url=url, headers=headers, timeout=ANSWER_S, trust_env=False) as api,

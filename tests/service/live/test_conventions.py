@@ -17,6 +17,10 @@ BODIES: dict[str, Json] = {
     "/recall": {"query": "a"},
     "/context/evaluate": {"session_id": "s", "query": "a"},
     "/context/feedback": {"session_id": "s", "query": "q", "prompt": "p", "response_text": "r", "utility": 0.5},
+    "/act": {"task": "a"},
+    "/plan/suggest": {"task_key": "a"},
+    "/link": {"from_key": "a", "to_key": "b"},
+    "/neuromodulators": {"dopamine": 0.5},
 }
 GUARDED = ("/context/evaluate", "/context/feedback")
 every_post = pytest.mark.parametrize("path", BODIES)
@@ -112,7 +116,7 @@ def test_what_is_not_json_is_a_validation_error(brain: Brain, path: str, body: b
     assert invalid(brain.post(path, body)), brain.post(path, body).text
 
 
-@pytest.mark.parametrize("path", ["/recall", *GUARDED])
+@pytest.mark.parametrize("path", [path for path in BODIES if path != "/remember"])
 @pytest.mark.parametrize("body", [[], "text", 5, True])
 def test_a_body_is_an_object(brain: Brain, path: str, body: Any) -> None:
     assert invalid(brain.post(path, body))
@@ -141,6 +145,41 @@ def test_a_body_is_an_object(brain: Brain, path: str, body: Any) -> None:
         ("/context/feedback", {"metadata": []}),
         ("/context/feedback", {"response_text": None}),
         ("/context/feedback", {"prompt": "a\x00"}),
+        ("/act", {"task": 5}),
+        ("/act", {"task": None}),
+        ("/act", {"task": "a\x00"}),
+        ("/act", {"top_k": 0}),
+        ("/act", {"top_k": 101}),
+        ("/act", {"top_k": 1.5}),
+        ("/act", {"universe": []}),
+        ("/act", {"universe": "a\x00"}),
+        ("/plan/suggest", {"task_key": 5}),
+        ("/plan/suggest", {"task_key": "a\x00"}),
+        ("/plan/suggest", {"max_steps": 0}),
+        ("/plan/suggest", {"max_steps": 101}),
+        ("/plan/suggest", {"max_steps": "5"}),
+        ("/plan/suggest", {"rel_types": "related"}),
+        ("/plan/suggest", {"rel_types": [5]}),
+        ("/plan/suggest", {"rel_types": [""]}),
+        ("/plan/suggest", {"rel_types": ["a\x00"]}),
+        ("/plan/suggest", {"rel_types": ["a" * 65]}),
+        ("/plan/suggest", {"rel_types": ["a"] * 65}),
+        ("/link", {"from_key": 5}),
+        ("/link", {"to_key": "a\x00"}),
+        ("/link", {"from_coord": [1, 2, 3]}),
+        ("/link", {"to_coord": "1,2," + "3" * 128}),
+        ("/link", {"type": ""}),
+        ("/link", {"type": " "}),
+        ("/link", {"type": "a" * 65}),
+        ("/link", {"type": "a\x00"}),
+        ("/link", {"type": None}),
+        ("/link", {"weight": 0}),
+        ("/link", {"weight": -1}),
+        ("/link", {"weight": 1e7}),
+        ("/link", {"weight": "1"}),
+        ("/link", {"weight": True}),
+        ("/link", {"weight": 10**400}),
+        ("/link", {"universe": 5}),
     ],
 )
 def test_a_field_of_a_wrong_type_is_a_validation_error(brain: Brain, path: str, wrong: dict[str, Any]) -> None:

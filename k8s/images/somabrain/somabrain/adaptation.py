@@ -13,15 +13,14 @@ from sqlalchemy import Connection, Engine, Row, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import SQLAlchemyError
 
-from somabrain import learning
+from somabrain import learning, neuromodulators
 from somabrain.errors import Refused, reason
 from somabrain.learning import BASE_RATE, Rule, Rules, Weights
-from somabrain.tables import adaptation_snapshots, adaptation_state, neuromodulators
+from somabrain.tables import adaptation_snapshots, adaptation_state
 from somabrain.wire import Json, dumps
 
 SNAPSHOTS = 1000
 COPY_TTL_S = 7 * 24 * 3600
-DOPAMINE = 0.4
 WEIGHTS = tuple(Weights().as_dict())
 log = logging.getLogger("somabrain")
 
@@ -126,17 +125,10 @@ def save(connection: Connection, tenant: str, state: State, **also: object) -> N
     )
 
 
-def dopamine(connection: Connection, tenant: str) -> float:
-    found = connection.execute(
-        select(neuromodulators.c.dopamine).where(neuromodulators.c.tenant_id == tenant)
-    ).scalar_one_or_none()
-    return DOPAMINE if found is None else float(found)
-
-
 def step(connection: Connection, tenant: str, rules: Rules, signal: float) -> State:
     """Take one learning step and keep what was before. The state's time is that of the feedback."""
     before = locked(connection, tenant, rules)
-    eta = learning.rate(before.base_rate, dopamine(connection, tenant))
+    eta = learning.rate(before.base_rate, neuromodulators.read(connection, tenant).dopamine)
     moment = connection.execute(select(func.greatest(func.clock_timestamp(), before.last_feedback_at))).scalar_one()
     after = replace(
         before,

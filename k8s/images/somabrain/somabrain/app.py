@@ -7,7 +7,17 @@ from contextlib import asynccontextmanager
 from anyio.to_thread import current_default_thread_limiter
 from fastapi import FastAPI
 
-from somabrain import adaptation_routes, context_routes, errors, health, memory_routes, settings
+from somabrain import (
+    act_routes,
+    adaptation_routes,
+    context_routes,
+    errors,
+    health,
+    link_routes,
+    memory_routes,
+    neuromodulator_routes,
+    settings,
+)
 from somabrain.edge import Edge
 from somabrain.health import Health
 from somabrain.policy import open_policy
@@ -35,6 +45,8 @@ def make_app(chosen: Settings) -> FastAPI:
     errors.install(app)
     app.add_middleware(Edge, settings=chosen)
     for module in (health, memory_routes, context_routes, adaptation_routes):
+        app.include_router(module.router)
+    for module in (neuromodulator_routes, act_routes, link_routes):
         app.include_router(module.router)
     return app
 

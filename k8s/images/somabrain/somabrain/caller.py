@@ -7,10 +7,12 @@ from uuid import uuid4
 from fastapi import Depends, Request
 
 from somabrain.errors import Refused
+from somabrain.memory import UNIVERSE
 from somabrain.settings import Settings
 from somabrain.wire import Json
 
 TENANT_LENGTH = 128
+UNIVERSE_LENGTH = 128
 
 
 def named_tenant(request: Request, body: Any) -> Any:
@@ -73,3 +75,11 @@ def known(caller: Caller, settings: Settings) -> Caller:
     if settings.sandbox_tenants and caller.tenant not in settings.sandbox_tenants:
         raise Refused(400, "unknown tenant")
     return caller
+
+
+def universe_of(request: Request, named: str | None) -> str:
+    """The universe a request is about: the body names it, else the header; else it is the real one."""
+    universe = named or request.headers.get("x-universe") or UNIVERSE
+    if len(universe) > UNIVERSE_LENGTH or "\x00" in universe:
+        raise Refused(400, f"Invalid input: universe is over {UNIVERSE_LENGTH} characters or holds NUL")
+    return universe

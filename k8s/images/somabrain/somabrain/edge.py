@@ -40,7 +40,7 @@ class Edge:
         """The body of a request that may go on; Refused for any other."""
         guard.check_utility(request.scope["path"], request.headers)
         if not self.settings.disable_auth:
-            guard.check_token(request.headers, self.settings.api_token)
+            guard.check_token(request.headers, self.settings.api_token, self.settings.admin_token)
         body = await body_of(request, self.settings.max_body_bytes)
         try:
             parsed = request.scope[PARSED] = loads(body)

@@ -29,11 +29,11 @@ def check_utility(path: str, headers: Mapping[str, str]) -> None:
         raise Refused(403, "Rejected by utility guard")
 
 
-def check_token(headers: Mapping[str, str], wanted: str | None) -> None:
-    """Let the bearer of the token pass. Where none is configured, nobody bears it."""
+def check_token(headers: Mapping[str, str], *wanted: str | None) -> None:
+    """Let the bearer of one of the tokens pass. Where none is configured, nobody bears it."""
     scheme, _, token = headers.get("authorization", "").partition(" ")
     token = token.strip()
     if scheme.lower() != "bearer" or not token:
         raise Refused(401, "missing bearer token")
-    if wanted is None or not compare_digest(token.encode(), wanted.encode()):
+    if not any(compare_digest(token.encode(), one.encode()) for one in wanted if one is not None):
         raise Refused(403, "invalid token")

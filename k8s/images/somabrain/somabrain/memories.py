@@ -40,10 +40,15 @@ class Found:
 
 @dataclass(frozen=True)
 class Recalled:
-    """What /recall finds: the memories, and the scored ones of the tenant's working window."""
+    """What /recall finds: the memories, the scored ones of the tenant's working window, and the first by rank alone."""
 
-    memories: list[Json]
+    found: list[Found]
     window: list[tuple[float, Json]]
+    nearest: Found | None  # the most similar of all; without a query the newest
+
+    @property
+    def memories(self) -> list[Json]:
+        return [found.payload for found in self.found]
 
 
 def count(connection: Connection, tenant: str) -> int:
@@ -80,6 +85,7 @@ def store(
             at=memory.at,
             universe=memory.universe,
             task_digest=memory.task_digest,
+            place_digest=memory.place_digest,
             idempotency_digest=None if idempotency_key is None else sha256(idempotency_key.encode()).digest(),
             payload_json=memory.payload_json,
             vector=to_bytes(memory.vector),
@@ -128,9 +134,14 @@ class Memories:
             same = [] if text is None else with_task(connection, tenant, task_digest(text), universe, k)
             chosen = list(dict.fromkeys([*same, *seen.seq[ranked].tolist()]))[:k]
             held = seen.seq[window].tolist()
-            payloads = {found.seq: found.payload for found in fetch(connection, tenant, sorted({*chosen, *held}))}
-            scored = zip(rounded(seen, window), held, strict=True)
-            return Recalled([payloads[seq] for seq in chosen], [(score, payloads[seq]) for score, seq in scored])
+            first = seen.seq[ranked[:1]].tolist()
+            wanted = sorted({*chosen, *held, *first})
+            found = dict(zip(wanted, fetch(connection, tenant, wanted), strict=True))
+            return Recalled(
+                [found[seq] for seq in chosen],
+                [(score, found[seq].payload) for score, seq in zip(rounded(seen, window), held, strict=True)],
+                found[first[0]] if first else None,
+            )
 
         return self.retried(tenant, look)
 

@@ -1,9 +1,11 @@
 """What a memory is: a payload, checked and made whole, with the text by which it is found (contract 3)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import blake2b, sha256
 from math import isfinite
+from struct import pack
 from sys import float_info
 from typing import Any, TypeGuard
 
@@ -27,6 +29,7 @@ class Memory:
     at: float
     universe: str
     task_digest: bytes
+    place_digest: bytes
     vector: Vector
 
 
@@ -38,6 +41,12 @@ def text_of(payload: Json) -> str:
 def task_digest(task: str) -> bytes:
     """Equal for tasks that are the same but for case and outer space."""
     return sha256(task.strip().casefold().encode()).digest()
+
+
+def place_digest(place: Sequence[float]) -> bytes:
+    """Equal for equal coordinates, and unlike that of any task: none holds NUL."""
+    x, y, z = (c + 0.0 for c in place)  # -0.0 is 0.0
+    return sha256(b"\x00place" + pack("<3d", x, y, z)).digest()
 
 
 def number(value: Any) -> TypeGuard[int | float]:
@@ -135,5 +144,6 @@ def memory_from(body: Any, memory_id: str, now: float) -> Memory:
         at=payload["timestamp"],
         universe=payload["universe"],
         task_digest=task_digest(payload.get("task") or ""),
+        place_digest=place_digest(payload["coordinate"]),
         vector=embed(text_of(payload)),
     )

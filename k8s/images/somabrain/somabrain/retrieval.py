@@ -1,14 +1,23 @@
 """The mathematics of retrieval: scores, softmax and residual (contract 6.4)."""
 
 from math import exp
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from somabrain.learning import Weights
+from somabrain.learning import Weights, clip
 
 RECENCY_S = 60.0
 Floats = NDArray[np.float64]
+Numbers = NDArray[np.floating[Any]]
+
+
+def cosine(a: Numbers, b: Numbers) -> float:
+    """The cosine of two vectors within [-1, 1]; 0 where one of them has no direction."""
+    x, y = a.astype(np.float64), b.astype(np.float64)
+    length = float(np.linalg.norm(x)) * float(np.linalg.norm(y))
+    return clip(float(x @ y) / length, -1.0, 1.0) if length > 0.0 else 0.0
 
 
 def recency(timestamp: float | None, now: float) -> float:

@@ -30,6 +30,7 @@ class Settings:
     sandbox_tenants: frozenset[str] = frozenset()
     disable_auth: bool = False
     api_token: str | None = field(default=None, repr=False)
+    admin_token: str | None = field(default=None, repr=False)
     opa_url: str | None = None
     opa_fail_closed: bool = False
     opa_timeout_s: float = 2.0
@@ -49,7 +50,8 @@ class Settings:
         """What may be meant, but does not look so."""
         found = []
         if not self.disable_auth and self.api_token is None:
-            found.append("SOMABRAIN_API_TOKEN is missing: every request that needs a token will be refused")
+            served = "but the admin's " if self.admin_token is not None else ""
+            found.append(f"SOMABRAIN_API_TOKEN is missing: every request that needs a token {served}will be refused")
         if self.opa_fail_closed and self.opa_url is None:
             found.append("SOMA_OPA_FAIL_CLOSED is set without SOMABRAIN_OPA_URL: no policy is asked")
         return found
@@ -138,6 +140,7 @@ def load(env: Mapping[str, str]) -> Settings:
         sandbox_tenants=frozenset(filter(None, map(str.strip, read.text("SOMABRAIN_SANDBOX_TENANTS", "").split(",")))),
         disable_auth=read.flag("SOMABRAIN_DISABLE_AUTH", Settings.disable_auth),
         api_token=read.maybe("SOMABRAIN_API_TOKEN"),
+        admin_token=read.maybe("SOMABRAIN_ADMIN_TOKEN"),
         opa_url=read.maybe("SOMABRAIN_OPA_URL", "SOMA_OPA_URL"),
         opa_fail_closed=read.flag("SOMA_OPA_FAIL_CLOSED", Settings.opa_fail_closed),
         opa_timeout_s=read.number("SOMA_OPA_TIMEOUT", Settings.opa_timeout_s, least=0.01),

@@ -72,12 +72,14 @@ memories = Table(
     Column("payload_json", Text, nullable=False),
     Column("vector", LargeBinary, nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=NOW),
+    Column("place_digest", LargeBinary),
     ForeignKeyConstraint(["tenant_id"], ["tenants.tenant_id"]),
     UniqueConstraint("tenant_id", "idempotency_digest", name="memories_idempotency_key"),
     Index("memories_task", "tenant_id", "task_digest", "at", "seq"),
+    Index("memories_place", "tenant_id", "place_digest"),
 )
 
-# An end of a link is a key (the digest of a task) or a coordinate.
+# An end of a link is a key (the digest of a task) or a coordinate (the digest of a place).
 links = Table(
     "links",
     metadata,
