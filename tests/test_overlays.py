@@ -116,9 +116,8 @@ def test_production_has_three_spread_pods_that_a_drain_takes_one_by_one() -> Non
     assert "replicas" not in seen["Deployment/somabrain"]["spec"]
     for name in ("somabrain", "sb-opa"):
         spread = seen[f"Deployment/{name}"]["spec"]["template"]["spec"]["topologySpreadConstraints"]
-        assert "DoNotSchedule" in {
-            s["whenUnsatisfiable"] for s in spread if s["topologyKey"] == "kubernetes.io/hostname"
-        }
+        over_nodes = [s["whenUnsatisfiable"] for s in spread if s["topologyKey"] == "kubernetes.io/hostname"]
+        assert over_nodes == ["DoNotSchedule"]
         budget = seen[f"PodDisruptionBudget/{name}"]["spec"]
         assert budget["maxUnavailable"] == 1
         assert budget["selector"] == seen[f"Deployment/{name}"]["spec"]["selector"]
