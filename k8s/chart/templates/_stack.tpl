@@ -43,8 +43,8 @@
 {{- /* A Postgres of the chart's own is there only after the first installation; any other before it. */ -}}
 {{- $migrate := eq $values.postgres.source "internal" | ternary "post-install,pre-upgrade" $before -}}
 {{- $hooks := dict "Job/somabrain-migrate" (list $migrate "0") -}}
-{{- /* What the migration's pod cannot start without. */ -}}
-{{- range list "ConfigMap/somabrain-overrides" "PriorityClass/somabrain" }}{{ $_ := set $hooks . (list $before "-5") }}{{ end -}}
+{{- /* What the migration needs. (Priority classes are the cluster's: as hooks, several releases may share them.) */ -}}
+{{- range list "ConfigMap/somabrain-overrides" "PriorityClass/somabrain" "PriorityClass/somabrain-data" }}{{ $_ := set $hooks . (list $before "-5") }}{{ end -}}
 {{- with get $hooks .name -}}
 {{- $_ := set $object.metadata "annotations" (dict "helm.sh/hook" (index . 0) "helm.sh/hook-weight" (index . 1) "helm.sh/hook-delete-policy" "before-hook-creation") -}}
 {{- end -}}
