@@ -4,7 +4,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 
 import httpx
 import pytest
@@ -17,11 +17,11 @@ SURE = {"X-Model-Confidence": "1"}
 KNOWN = {"Authorization": f"Bearer {TOKEN}"}
 
 
-@pytest.fixture(scope="module")
-def alone() -> Iterator[httpx.Client]:
-    """A service that asks for a token, and finds neither Postgres nor Redis nor OPA."""
+@contextmanager
+def served(**settings: str) -> Iterator[httpx.Client]:
+    """A service that finds neither Postgres nor Redis, with these settings besides."""
     with ExitStack() as held:
-        postgres, redis, opa = (held.enter_context(silent_port()) for _ in range(3))
+        postgres, redis = (held.enter_context(silent_port()) for _ in range(2))
         with silent_port() as free:
             port = free
         env = environment(
@@ -29,10 +29,7 @@ def alone() -> Iterator[httpx.Client]:
             SOMABRAIN_PORT=str(port),
             SOMABRAIN_POSTGRES_DSN=f"postgresql://a:b@127.0.0.1:{postgres}/c",
             SOMABRAIN_REDIS_URL=f"redis://127.0.0.1:{redis}/0",
-            SOMABRAIN_OPA_URL=f"http://127.0.0.1:{opa}",
-            SOMA_OPA_FAIL_CLOSED="1",
-            SOMABRAIN_API_TOKEN=TOKEN,
-            SOMABRAIN_MAX_BODY_BYTES="1000",
+            **settings,
         )
         process = subprocess.Popen([sys.executable, "-m", "somabrain"], env=env, stderr=subprocess.PIPE, text=True)
         try:
@@ -42,6 +39,20 @@ def alone() -> Iterator[httpx.Client]:
         finally:
             process.terminate()
             process.communicate(timeout=START_S)
+
+
+@pytest.fixture(scope="module")
+def alone() -> Iterator[httpx.Client]:
+    """A service that asks for a token, and finds neither Postgres nor Redis nor OPA."""
+    with silent_port() as opa:
+        settings = {
+            "SOMABRAIN_OPA_URL": f"http://127.0.0.1:{opa}",
+            "SOMA_OPA_FAIL_CLOSED": "1",
+            "SOMABRAIN_API_TOKEN": TOKEN,
+            "SOMABRAIN_MAX_BODY_BYTES": "1000",
+        }
+        with served(**settings) as client:
+            yield client
 
 
 def await_life(client: httpx.Client, process: subprocess.Popen[str]) -> None:
@@ -107,3 +118,30 @@ def test_without_the_policy_nothing_passes(alone: httpx.Client, path: str) -> No
 def test_a_tenant_that_is_none_is_refused_before_the_policy_is_asked(alone: httpx.Client) -> None:
     answer = alone.post("/recall", json={"tenant_id": ""}, headers=KNOWN)
     assert (answer.status_code, answer.json()) == (400, {"detail": "invalid tenant"})
+
+
+def counted(client: httpx.Client, series: str) -> float:
+    answer = client.get("/metrics")
+    assert answer.status_code == 200
+    return sum(float(line.rsplit(" ", 1)[1]) for line in answer.text.splitlines() if line.startswith(series))
+
+
+def test_metrics_are_answered_without_token_and_without_anything_else(alone: httpx.Client) -> None:
+    requests = 'somabrain_http_requests_total{method="GET",path="/context/adaptation/state",status="401"}'
+    before, denied = counted(alone, requests), counted(alone, "somabrain_opa_deny_total")
+    alone.get("/context/adaptation/state")
+    assert counted(alone, requests) == before + 1
+    assert alone.get("/context/adaptation/state", headers=KNOWN).status_code == 403
+    assert counted(alone, "somabrain_opa_deny_total") == denied + 1
+    assert "somabrain_learning_retrieval_alpha{" not in alone.get("/metrics").text
+
+
+def test_every_worker_tells_the_sum_of_all() -> None:
+    with served(SOMABRAIN_WORKERS="2", SOMABRAIN_DISABLE_AUTH="1") as client:
+        for n in range(1, 21):
+            # A connection of its own each time, so that both workers get some.
+            assert httpx.get(f"{client.base_url}/nothing", trust_env=False).status_code == 404
+            series = 'somabrain_http_requests_total{method="GET",path="other",status="404"}'
+            told = httpx.get(f"{client.base_url}/metrics", trust_env=False).text
+            assert f"{series} {n}.0" in told.splitlines()
+        assert counted(client, "somabrain_utility_value") == 0.0

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, Row, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import SQLAlchemyError
 
-from somabrain import learning
+from somabrain import learning, metrics
 from somabrain.errors import Refused, reason
 from somabrain.learning import BASE_RATE, Rule, Rules, Weights
 from somabrain.tables import adaptation_snapshots, adaptation_state, neuromodulators
@@ -183,6 +183,8 @@ def rollback(engine: Engine, redis: Redis, tenant: str, rules: Rules) -> bool:
     """Undo the tenant's last step, in Postgres and in the copy; false if there is none to undo."""
     with engine.begin() as connection:
         undone = roll_back(connection, tenant, rules)
+    if undone:
+        metrics.rollbacks.labels(metrics.tenants.label(tenant)).inc()
     publish(engine, redis, tenant, rules)
     return undone
 

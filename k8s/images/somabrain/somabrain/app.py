@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager
 from anyio.to_thread import current_default_thread_limiter
 from fastapi import FastAPI
 
-from somabrain import adaptation_routes, context_routes, errors, health, memory_routes, settings
+from somabrain import adaptation_routes, context_routes, errors, health, memory_routes, metrics_routes, settings
+from somabrain.counting import Counting
 from somabrain.edge import Edge
 from somabrain.health import Health
 from somabrain.policy import open_policy
@@ -34,8 +35,11 @@ def make_app(chosen: Settings) -> FastAPI:
     app = FastAPI(title="SomaBrain", version="1", lifespan=lifespan)
     errors.install(app)
     app.add_middleware(Edge, settings=chosen)
-    for module in (health, memory_routes, context_routes, adaptation_routes):
+    modules = (health, metrics_routes, memory_routes, context_routes, adaptation_routes)
+    for module in modules:
         app.include_router(module.router)
+    # The last one added is the first to be asked.
+    app.add_middleware(Counting, routes=[route for module in modules for route in module.router.routes])
     return app
 
 

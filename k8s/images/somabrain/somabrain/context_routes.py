@@ -7,7 +7,7 @@ from fastapi.responses import JSONResponse
 from pydantic import AfterValidator, Field
 from sqlalchemy.exc import SQLAlchemyError
 
-from somabrain import adaptation, context, feedback
+from somabrain import adaptation, context, feedback, metrics
 from somabrain.caller import Asking, known
 from somabrain.context import Asked
 from somabrain.errors import Refused, reason
@@ -71,7 +71,7 @@ def give_feedback(service: Served, tenant: Tenant, body: Feedback) -> Json:
     given = feedback.Feedback(**body.model_dump(exclude={"tenant_id"}))
     feedback.check(given)
     try:
-        with service.engine.begin() as connection:
+        with metrics.applying_feedback(tenant), service.engine.begin() as connection:
             feedback.apply(connection, tenant, given, service.settings.rules)
     except SQLAlchemyError as error:
         raise Refused(500, f"feedback persist failed: {reason(error)}") from error

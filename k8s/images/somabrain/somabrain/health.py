@@ -59,14 +59,14 @@ class Health:
     def __init__(self, settings: Settings, policy: Policy | None) -> None:
         self.policy = policy
         self.head = schema_head()
-        self.engine: Engine = open_engine(settings, 1, ANSWER_S)
+        self.engine: Engine = open_engine(settings, 2, ANSWER_S)
         self.redis: Redis = open_redis(settings)
-        self.postgres_probe, self.redis_probe = Probe("postgres"), Probe("redis")
+        self.postgres_probe, self.redis_probe, self.metrics_probe = map(Probe, ("postgres", "redis", "metrics"))
 
     def close(self) -> None:
         self.engine.dispose()
         self.redis.close()
-        for probe in (self.postgres_probe, self.redis_probe):
+        for probe in (self.postgres_probe, self.redis_probe, self.metrics_probe):
             probe.thread.shutdown(wait=False, cancel_futures=True)
 
     def stored(self, tenant: str) -> Stored:

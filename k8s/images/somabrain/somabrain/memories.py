@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, Date, case, literal_column, select
 from sqlalchemy.dialects.postgresql import insert
 
+from somabrain import metrics
 from somabrain.embedding import Vector, from_bytes, to_bytes
 from somabrain.errors import Refused
 from somabrain.memory import Memory, task_digest
@@ -88,6 +89,7 @@ def store(
         .returning(memories.c.seq)
     ).one_or_none()
     if inserted is not None and numbered.writes > writes_per_day:
+        metrics.quota_denied.labels("daily_write").inc()
         raise Refused(429, "daily write quota exceeded")
     return inserted is not None
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Body, Depends, Request
 from pydantic import Field
 from sqlalchemy.exc import SQLAlchemyError
 
-from somabrain import wire
+from somabrain import metrics, wire
 from somabrain.caller import Asking
 from somabrain.embedding import embed
 from somabrain.errors import Refused, log, reason
@@ -18,9 +18,13 @@ from somabrain.service import Served
 from somabrain.wire import Json, StrictRoute, Text
 
 
-def limited(service: Served, caller: Asking) -> None:
+def limited(request: Request, service: Served, caller: Asking) -> None:
     """A tenant may not ask more often than its bucket has tokens."""
-    service.limiter.check(caller.tenant)
+    try:
+        service.limiter.check(caller.tenant)
+    except Refused:
+        metrics.rate_limited.labels(request.scope["route"].path).inc()
+        raise
 
 
 router = APIRouter(route_class=StrictRoute, tags=["memory"], dependencies=[Depends(limited)])
