@@ -7,7 +7,16 @@ from contextlib import asynccontextmanager
 from anyio.to_thread import current_default_thread_limiter
 from fastapi import FastAPI
 
-from somabrain import adaptation_routes, context_routes, errors, health, memory_routes, metrics_routes, settings
+from somabrain import (
+    adaptation_routes,
+    context_routes,
+    docs_page,
+    errors,
+    health,
+    memory_routes,
+    metrics_routes,
+    settings,
+)
 from somabrain.counting import Counting
 from somabrain.edge import Edge
 from somabrain.health import Health
@@ -32,8 +41,9 @@ def make_app(chosen: Settings) -> FastAPI:
             if app.state.policy is not None:
                 await app.state.policy.close()
 
-    app = FastAPI(title="SomaBrain", version="1", lifespan=lifespan)
+    app = FastAPI(title="SomaBrain", version="1", lifespan=lifespan, docs_url=None, redoc_url=None)
     errors.install(app)
+    docs_page.install(app)
     app.add_middleware(Edge, settings=chosen)
     modules = (health, metrics_routes, memory_routes, context_routes, adaptation_routes)
     for module in modules:

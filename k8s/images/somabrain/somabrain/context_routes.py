@@ -7,33 +7,40 @@ from fastapi.responses import JSONResponse
 from pydantic import AfterValidator, Field
 from sqlalchemy.exc import SQLAlchemyError
 
-from somabrain import adaptation, context, feedback, metrics
+from somabrain import adaptation, context, documents, feedback, metrics
+from somabrain.answers import Accepted, Evaluated
 from somabrain.caller import Asking, known
 from somabrain.context import Asked
+from somabrain.documented import CONFIDENCE, TENANT, documented
 from somabrain.errors import Refused, reason
 from somabrain.service import Served, Service
-from somabrain.wire import Body, Json, Number, StrictRoute, Text, finite
+from somabrain.wire import Body, Json, Number, StrictRoute, TenantId, Text, finite
 
 router = APIRouter(prefix="/context", route_class=StrictRoute, tags=["context"])
 Named = Annotated[Text, Field(min_length=1)]
 
 
+def shown(length: int) -> Any:
+    """A limit that is checked later, with 400: the OpenAPI document shows it."""
+    return Field(json_schema_extra={"maxLength": length})
+
+
 class Evaluate(Body):
-    session_id: Named
-    query: Text
+    session_id: Annotated[Named, shown(128)]
+    query: Annotated[Text, shown(4096)]
     top_k: Annotated[int, Field(ge=1, le=50)] = 5
-    tenant_id: Text | None = None
+    tenant_id: TenantId | None = None
 
 
 class Feedback(Body):
-    session_id: Named
-    query: Text
-    prompt: Text
-    response_text: Text
+    session_id: Annotated[Named, shown(128)]
+    query: Annotated[Text, shown(4096)]
+    prompt: Annotated[Text, shown(4096)]
+    response_text: Annotated[Text, shown(1024)]
     utility: Number
     reward: Number | None = None
     metadata: Annotated[dict[str, Any], AfterValidator(finite)] | None = None
-    tenant_id: Text | None = None
+    tenant_id: TenantId | None = None
 
 
 async def tenant_at(service: Served, caller: Asking) -> str:
@@ -47,7 +54,16 @@ def publish(service: Service, tenant: str) -> None:
     adaptation.publish(service.engine, service.redis, tenant, service.settings.rules)
 
 
-@router.post("/evaluate")
+@router.post(
+    "/evaluate",
+    **documented(
+        "Weigh memories for a query and make the prompt of them",
+        Evaluated,
+        *(422, 500, 503),
+        headers=(CONFIDENCE, TENANT),
+        body=documents.EVALUATE,
+    ),
+)
 def evaluate(service: Served, tenant: Tenant, body: Evaluate) -> JSONResponse:
     """Weigh the tenant's memories for a query and make the prompt of them."""
     asked = Asked(tenant, body.session_id, body.query, body.top_k)
@@ -65,7 +81,16 @@ def evaluate(service: Served, tenant: Tenant, body: Evaluate) -> JSONResponse:
     return JSONResponse(answer)
 
 
-@router.post("/feedback")
+@router.post(
+    "/feedback",
+    **documented(
+        "Learn from how an answer fared",
+        Accepted,
+        *(422, 500, 503),
+        headers=(CONFIDENCE, TENANT),
+        body=documents.FEEDBACK,
+    ),
+)
 def give_feedback(service: Served, tenant: Tenant, body: Feedback) -> Json:
     """Learn from how an answer fared."""
     given = feedback.Feedback(**body.model_dump(exclude={"tenant_id"}))

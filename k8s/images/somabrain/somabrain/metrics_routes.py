@@ -6,6 +6,7 @@ from typing import Any
 
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Request, Response
+from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -62,7 +63,11 @@ def exposition(rows: Sequence[Row[Any]]) -> bytes:
     return generate_latest(counted) + generate_latest(stored)
 
 
-@router.get("/metrics")
+@router.get(
+    "/metrics",
+    response_class=PlainTextResponse,
+    summary="What was counted, and the stored weights, for Prometheus",
+)
 async def metrics(request: Request) -> Response:
     """Everything in Prometheus' text format. It is answered whether or not Postgres is there."""
     probes: Health = request.app.state.health
