@@ -103,11 +103,12 @@ def read(connection: Connection, tenant: str, rules: Rules) -> State:
 
 def locked(connection: Connection, tenant: str, rules: Rules) -> State:
     """The state, which nobody else changes until this transaction ends."""
-    values = {**start(rules).weights.as_dict(), "learning_rate": BASE_RATE, "base_rate": BASE_RATE}
-    connection.execute(insert(adaptation_state).values(tenant_id=tenant, **values).on_conflict_do_nothing())
-    row = connection.execute(
-        select(adaptation_state).where(adaptation_state.c.tenant_id == tenant).with_for_update()
-    ).one()
+    mine = select(adaptation_state).where(adaptation_state.c.tenant_id == tenant).with_for_update()
+    row = connection.execute(mine).one_or_none()
+    if row is None:
+        values = {**start(rules).weights.as_dict(), "learning_rate": BASE_RATE, "base_rate": BASE_RATE}
+        connection.execute(insert(adaptation_state).values(tenant_id=tenant, **values).on_conflict_do_nothing())
+        row = connection.execute(mine).one()
     return state_of(row, rules)
 
 

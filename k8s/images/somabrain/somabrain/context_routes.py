@@ -2,8 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends
-from fastapi.responses import JSONResponse
+from fastapi import APIRouter, Depends, Response
 from pydantic import AfterValidator, Field
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -64,7 +63,7 @@ def publish(service: Service, tenant: str) -> None:
         body=documents.EVALUATE,
     ),
 )
-def evaluate(service: Served, tenant: Tenant, body: Evaluate) -> JSONResponse:
+def evaluate(service: Served, tenant: Tenant, body: Evaluate) -> Response:
     """Weigh the tenant's memories for a query and make the prompt of them."""
     asked = Asked(tenant, body.session_id, body.query, body.top_k)
     context.check(asked)
@@ -78,7 +77,7 @@ def evaluate(service: Served, tenant: Tenant, body: Evaluate) -> JSONResponse:
         raise Refused(500, f"context build failed: {reason(error)}") from error
     if answer["memories"]:
         publish(service, tenant)
-    return JSONResponse(answer)
+    return Response(context.written(answer), media_type="application/json")
 
 
 @router.post(
