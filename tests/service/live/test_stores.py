@@ -99,10 +99,10 @@ def test_linked_memories_weigh_more_by_the_promised_ratio(brain: Brain) -> None:
     before = {memory["metadata"]["task"]: memory["score"] for memory in brain.evaluate("same words")["memories"]}
     tau = brain.state()["retrieval"]["tau"]
     ends = ("same words a", "same words b")
-    for weight in (0.25, 0.75):
+    for weight, (start, end) in ((0.25, ends), (0.75, ends), (0.2, ends[::-1])):
         brain.service.sql.execute(
             "INSERT INTO links VALUES (%s, 'real', %s, %s, %s, %s, %s, %s)",
-            (brain.tenant, *map(task_digest, ends), f"type {weight}", weight, *ends),
+            (brain.tenant, task_digest(start), task_digest(end), f"type {weight}", weight, start, end),
         )
     scores = {memory["metadata"]["task"]: memory["score"] for memory in brain.evaluate("same words")["memories"]}
     for task in ends:
