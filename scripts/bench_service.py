@@ -3,7 +3,8 @@
 Usage: eval "$(devenv env)" && python scripts/bench_service.py [-o json]
 
 The tenants are fresh ones, filled straight into Postgres by the service's own code; the times are those of one client
-over HTTP, within the rate limit. "to linear" compares with the next smaller number of memories: 1 is linear growth. It exits with 1 where a bar is missed.
+over HTTP, within the rate limit. "to linear" compares a recall with the one among fewer memories: 1 is linear growth.
+It exits with 1 where a bar is missed.
 """
 
 import argparse
