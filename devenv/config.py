@@ -49,7 +49,7 @@ class Forward(Table):
     service: str
     namespace: Name | None = None  # where the Service is, if not in the project's namespace
     ports: Annotated[str, StringConstraints(pattern=r"^\d{1,5}:\d{1,5}$")]
-    probe: Annotated[str, StringConstraints(pattern=r"^(http /\S*|redis|postgres|tcp)$")] = "tcp"
+    probe: Annotated[str, StringConstraints(pattern=r"^(http /\S*|redis|postgres|tls|tcp)$")] = "tcp"
     hold_s: Annotated[float, Field(ge=0, le=600)] = 30.0
 
     @field_validator("ports")

@@ -79,8 +79,6 @@ def start(where: Folder, forwards: Iterable[Forward], digest: str, node: str, po
     stop(where)
     where.make()
     served = [asdict(f) | {"node_port": ports[f.name]} for f in forwards]
-    if not served:
-        return
     state.write(where.forwards, json.dumps({"hash": digest, "node": node, "via": via, "forwards": served}))
     log = where.log("forwards")
     log.parent.mkdir(parents=True, exist_ok=True)

@@ -15,10 +15,11 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from devenv import apiserver
+from devenv import apiserver, endpoints
 from devenv.apiserver import ApiServer
-from devenv.endpoints import Endpoints
+from devenv.balancer import Balancer
 from devenv.relay import Client, Forward
+from devenv.watch import Watch
 from devenv.ways import choose
 
 BACKLOG = 1024
@@ -55,19 +56,21 @@ class Process:
     async def open(self) -> None:
         loop = asyncio.get_running_loop()
         way = await choose(self.spec["via"], self.spec["node"], self.server, say)
-        endpoints = {
-            namespace: Endpoints(self.server, namespace, partial(loop.call_soon_threadsafe, self.tell))
+        slices = {
+            namespace: Watch(self.server, endpoints.path(namespace), partial(loop.call_soon_threadsafe, self.tell))
             for namespace in dict.fromkeys(one["namespace"] for one in self.spec["forwards"])
         }
         for one in self.spec["forwards"]:
-            forward = Forward(one, way, endpoints[one["namespace"]], say)
+            forward = Forward(one, way, slices[one["namespace"]], say)
             client = partial(Client, forward, self.tasks)
             await loop.create_server(client, "127.0.0.1", one["local_port"], backlog=BACKLOG)
             say(f"{one['name']}: 127.0.0.1:{one['local_port']} leads to service {one['service']} by {way.name}")
             self.forwards.append(forward)
             self.tasks.add(loop.create_task(self.supervise(forward)))
-        for watched in endpoints.values():
+        for watched in slices.values():
             watched.start()
+        if self.spec["node"]:
+            Balancer(self.server, say).start()
 
     def tell(self) -> None:
         for forward in self.forwards:

@@ -2,12 +2,15 @@
 
 import asyncio
 import socket
+import ssl
 import struct
 
 WITHIN_S = 1.0
 STAYS_S = 0.2
 # SQLSTATE 57P03, cannot_connect_now: Postgres is there and still starting up (or stopping).
 NOT_YET = b"57P03"
+UNVERIFIED = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+UNVERIFIED.check_hostname, UNVERIFIED.verify_mode = False, ssl.CERT_NONE
 
 
 async def probe(kind: str, connection: socket.socket) -> str:
@@ -46,6 +49,10 @@ async def answer(kind: str, reader: asyncio.StreamReader, writer: asyncio.Stream
             kind_, length = struct.unpack("!ci", await reader.readexactly(5))
             body = await reader.readexactly(min(length - 4, 4096))
             return "the database system is starting up" if kind_ == b"E" and NOT_YET in body else ""
+        case "tls":
+            # Whose certificate it is, is for the client to judge.
+            await writer.start_tls(UNVERIFIED)
+            return ""
         case _:
             # No protocol to speak. What is not ended at once was taken by somebody.
             try:

@@ -8,9 +8,11 @@ from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
-from devenv.endpoints import Endpoints, Pod
+from devenv import endpoints
+from devenv.endpoints import Pod
 from devenv.pipe import End, Side, link
 from devenv.probes import probe
+from devenv.watch import Watch
 from devenv.ways import Spec, Way
 
 PAUSE_S = 0.05  # between two attempts to reach a pod that is ready: kube-proxy may not know of it yet
@@ -36,8 +38,8 @@ def judge(before: str, lost: str, idle: str, wrong: str) -> tuple[str, str]:
 class Forward:
     """A local port that leads to the pods of a Service."""
 
-    def __init__(self, spec: Spec, way: Way, endpoints: Endpoints | None, say: Callable[[str], None]) -> None:
-        self.spec, self.way, self.endpoints, self.say = spec, way, endpoints, say
+    def __init__(self, spec: Spec, way: Way, slices: Watch | None, say: Callable[[str], None]) -> None:
+        self.spec, self.way, self.slices, self.say = spec, way, slices, say
         self.state, self.reason, self.since = CONNECTING, "not probed yet", time.time()
         self.clients: set[Client] = set()
         self.served = self.refused = self.sent = self.received = 0
@@ -46,11 +48,11 @@ class Forward:
         self._news = asyncio.Event()
 
     def pods(self) -> list[Pod]:
-        return self.endpoints.of(self.spec["service"], self.spec["port_name"]) if self.endpoints else []
+        return endpoints.pods(self.slices, self.spec["service"], self.spec["port_name"]) if self.slices else []
 
     def idle(self) -> str:
         """Return why no pod can take a connection, or nothing; what the API server does not tell is tried."""
-        if self.endpoints is None or not self.endpoints.told or any(pod.ready for pod in self.pods()):
+        if self.slices is None or not self.slices.told or any(pod.ready for pod in self.pods()):
             return ""
         return f"no pod of service {self.spec['service']} is ready"
 

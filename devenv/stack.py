@@ -40,8 +40,8 @@ class Stack:
 
     @property
     def forwards_hash(self) -> str:
-        """The hash of what the forwards' process serves; nothing where there is nothing to serve."""
-        return "" if not self.forwards else of_value([*map(vars, self.forwards)])
+        """The hash of what the forwards' process serves. It also gives Services their addresses, so it always runs."""
+        return of_value([*map(vars, self.forwards)])
 
     def object(self, key: str) -> Document:
         return next(o for o in self.objects if manifest.key(o) == key)

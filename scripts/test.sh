@@ -4,7 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 # What the tests call as a person would, each command with its Debian package.
-needed=(psql:postgresql-client redis-cli:redis-tools jq:jq curl:curl docker-registry:docker-registry)
+needed=(psql:postgresql-client redis-cli:redis-tools jq:jq curl:curl openssl:openssl docker-registry:docker-registry)
 
 install_missing() {
     local wanted=() pair

@@ -2,9 +2,12 @@
 
 import asyncio
 import socket
+import ssl
 import struct
+import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -206,6 +209,8 @@ def test_a_probe_believes_an_answer_and_not_an_open_port() -> None:
         ("postgres", says(b"E" + struct.pack("!i", len(wrong_password) + 4) + wrong_password), True),
         ("postgres", says(b"E" + struct.pack("!i", len(starting) + 4) + starting), False),
         ("postgres", says(b""), False),
+        ("tls", says(b"HTTP/1.1 400 this port wants plain text\r\n"), False),
+        ("tls", silent, False),
         ("tcp", silent, True),
         ("tcp", hangs_up, False),
     ]
@@ -254,3 +259,32 @@ def test_the_pods_of_a_slice_are_those_that_serve_the_port() -> None:
     assert found[0] == Pod("told", "uid-told", "10.0.0.1", 81, True)
     assert [(pod.name, pod.ready) for pod in found] == [("told", True), ("going", False), ("untold", True)]
     assert pods_of(piece, "other") == []
+
+
+def test_a_handshake_is_the_answer_of_a_service_that_speaks_tls(tmp_path: Path) -> None:
+    pair = [str(tmp_path / "tls.crt"), str(tmp_path / "tls.key")]
+    argv = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-subj",
+        "/CN=x",
+        "-out",
+        pair[0],
+        "-keyout",
+        pair[1],
+    ]
+    subprocess.run(argv, check=True, capture_output=True)
+    certified = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    certified.load_cert_chain(*pair)
+
+    async def scenario() -> None:
+        server = await asyncio.start_server(echo_all, "127.0.0.1", 0, ssl=certified)
+        async with forward_to(server.sockets[0].getsockname()[1], kind="tls") as (forward, _):
+            assert await forward.ask() == ""
+        server.close()
+
+    run(scenario())

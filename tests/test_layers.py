@@ -22,11 +22,13 @@ ROWS = (
 )
 # A process of its own, started by `forward`: small, so it shares nothing with the rest.
 APART: dict[str, set[str]] = {
-    "forwarder": {"apiserver", "endpoints", "relay", "ways"},
-    "relay": {"endpoints", "pipe", "probes", "ways"},
+    "forwarder": {"apiserver", "balancer", "endpoints", "relay", "watch", "ways"},
+    "relay": {"endpoints", "pipe", "probes", "watch", "ways"},
+    "balancer": {"apiserver", "watch"},
     "ways": {"apiserver", "endpoints", "pipe", "tunnel"},
     "tunnel": {"pipe"},
-    "endpoints": {"apiserver"},
+    "endpoints": {"watch"},
+    "watch": {"apiserver"},
     "apiserver": set(),
     "pipe": set(),
     "probes": set(),

@@ -1,0 +1,77 @@
+"""Objects of one kind as the API server tells them: listed and then watched, in a thread of its own."""
+
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping
+from threading import Thread
+from typing import Any
+
+from devenv.apiserver import ApiError, ApiServer
+
+GONE = 410  # the resource version is too old to go on from (Kubernetes API concepts, "410 Gone responses")
+# The server ends a watch after this time and a new one goes on from there: a silence that is longer means that
+# nobody is left at the other end, even where no packet says so.
+WATCH_S, SILENCE_S = 10, 15
+PAUSE_S = 0.5
+
+Object = Mapping[str, Any]
+
+
+class Watch:
+    """The objects below a path of the API; `changed` is called, in the thread, after each change.
+
+    `told` says whether they can be relied on: false before the first list, and while the API server is away.
+    """
+
+    def __init__(self, server: Callable[[], ApiServer], path: str, changed: Callable[[], object]) -> None:
+        self._server, self._path, self._changed = server, path, changed
+        self._objects: Mapping[str, Object] = {}  # by UID; replaced as a whole, so that readers need no lock
+        self.told, self.trouble = False, "not asked yet"
+
+    @property
+    def objects(self) -> Iterable[Object]:
+        return self._objects.values()
+
+    def start(self) -> None:
+        Thread(target=self._forever, daemon=True, name=self._path).start()
+
+    def _forever(self) -> None:
+        while True:
+            try:
+                self._follow(self._list())
+            except (ApiError, ValueError, KeyError) as error:
+                self.told, self.trouble = False, str(error)
+                self._changed()
+            time.sleep(PAUSE_S)
+
+    def _list(self) -> str:
+        answer = self._server().ask("GET", self._path)
+        self._objects = {item["metadata"]["uid"]: item for item in answer["items"]}
+        self.told, self.trouble = True, ""
+        self._changed()
+        return str(answer["metadata"]["resourceVersion"])
+
+    def _follow(self, version: str) -> None:
+        """Watch from a version on; return when the list has to be read anew."""
+        while True:
+            query = f"watch=1&allowWatchBookmarks=true&timeoutSeconds={WATCH_S}&resourceVersion={version}"
+            try:
+                for line in self._server().lines("GET", f"{self._path}?{query}", within_s=SILENCE_S):
+                    event = json.loads(line)
+                    if event["type"] == "ERROR":
+                        return
+                    version = self._take(event)
+            except ApiError as error:
+                if error.code == GONE:
+                    return
+                raise
+
+    def _take(self, event: Object) -> str:
+        meta = event["object"]["metadata"]
+        if event["type"] in ("ADDED", "MODIFIED"):
+            self._objects = {**self._objects, meta["uid"]: event["object"]}
+        elif event["type"] == "DELETED":
+            self._objects = {uid: obj for uid, obj in self._objects.items() if uid != meta["uid"]}
+        if event["type"] != "BOOKMARK":
+            self._changed()
+        return str(meta["resourceVersion"])
