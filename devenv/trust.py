@@ -10,8 +10,8 @@ import certifi
 from devenv import state
 from devenv.state import Folder
 
-# OpenSSL and what is built on it (curl, Python's ssl, Go); requests; Node.js, which adds to its own list.
-VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS")
+# OpenSSL, Python's ssl and Go; curl, where a person has it set already; requests; Node.js, which adds to its own list.
+VARIABLES = ("SSL_CERT_FILE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS")
 MARK = "# The authority of this environment alone, by devenv:\n"
 
 

@@ -199,7 +199,7 @@ def trusting(folder: Path, authority: Pair, environ: Mapping[str, str]) -> dict[
 def test_a_client_with_the_exported_bundle_accepts_the_host_and_nothing_else(tmp_path: Path, authority: Pair) -> None:
     now = datetime.now(UTC)
     exported = trusting(tmp_path, authority, {})
-    assert set(exported) == {"SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS"}
+    assert set(exported) == {"SSL_CERT_FILE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS"}
     bundle = exported["SSL_CERT_FILE"]
     port = serve(certificates.issue(authority, HOST, now), tmp_path)
     assert accepted(port, HOST, bundle) == ""
