@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from devenv import manifest, tls
+from devenv import manifest
 from devenv.config import Tls
 from devenv.digest import digest
 from devenv.manifest import Document
@@ -11,6 +11,8 @@ from devenv.readiness import Level, Object, Readiness, conditions, owned
 VERSION, ACME_VERSION = "cert-manager.io/v1", "acme.cert-manager.io/v1"
 NAMESPACE = "cert-manager"  # of its controllers, and of the keys of ClusterIssuers
 IMAGE = "cert-manager"  # in the tool's own list
+PREFIX = "devenv-"  # of the names of our ClusterIssuers
+ISSUED_BY = "cert-manager.io/issuer-name"  # cert-manager's word on a Secret, written when it fills it
 MADE_BY = "devenv/image"  # on a resource definition: the image that it came from
 DEFINITION: Document = {
     "apiVersion": "apiextensions.k8s.io/v1",
@@ -33,6 +35,10 @@ def is_foreign(definition: Object | None) -> bool:
     return definition is not None and MADE_BY not in (definition["metadata"].get("annotations") or {})
 
 
+def issuer(name: str) -> Document:
+    return {"apiVersion": VERSION, "kind": "ClusterIssuer", "metadata": {"name": name}}
+
+
 def account(issuer: str) -> Document:
     """Return what names the Secret with the key of an issuer's ACME account."""
     return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": f"{issuer}-account", "namespace": NAMESPACE}}
@@ -42,7 +48,7 @@ def objects(table: Tls, url: str, authorities: bytes) -> tuple[Document, Documen
     """Return the ClusterIssuer of a directory and the Certificate that asks it to fill the Secret."""
     from base64 import b64encode
 
-    name = f"devenv-{digest([url.encode()])}"
+    name = f"{PREFIX}{digest([url.encode()])}"
     server = {
         "server": url,
         "privateKeySecretRef": {"name": account(name)["metadata"]["name"]},
@@ -52,23 +58,26 @@ def objects(table: Tls, url: str, authorities: bytes) -> tuple[Document, Documen
         server["caBundle"] = b64encode(authorities).decode()
     if table.email:
         server["email"] = table.email
-    issuer = {"apiVersion": VERSION, "kind": "ClusterIssuer", "metadata": {"name": name}, "spec": {"acme": server}}
     place = {"namespace": table.namespace} if table.namespace else {}
     spec = {
         "secretName": table.secret,
-        "secretTemplate": {"annotations": {tls.ISSUER: url}},
         "dnsNames": [table.host],
         "issuerRef": {"group": "cert-manager.io", "kind": "ClusterIssuer", "name": name},
         "privateKey": {"algorithm": "ECDSA", "size": 256, "rotationPolicy": "Always"},
         "revisionHistoryLimit": 1,
     }
     metadata = {"name": table.secret, **place}
-    return issuer, {"apiVersion": VERSION, "kind": "Certificate", "metadata": metadata, "spec": spec}
+    return {**issuer(name), "spec": {"acme": server}}, {
+        "apiVersion": VERSION,
+        "kind": "Certificate",
+        "metadata": metadata,
+        "spec": spec,
+    }
 
 
-def due(issuer: Document, its: Object | None, certificate: Document, found: Object | None) -> str:
-    """Return why a certificate has to be asked for, or nothing. `its` and `found` are the living two."""
-    for wanted, living in ((issuer, its), (certificate, found)):
+def due(asked: Document, its: Object | None, certificate: Document, found: Object | None) -> str:
+    """Return why a certificate has to be asked for, or nothing. `its` and `found` are the living ones."""
+    for wanted, living in ((asked, its), (certificate, found)):
         if living is None:
             return f"there is no {named(wanted)}"
         if manifest.source(living) != manifest.source(wanted):
@@ -77,7 +86,7 @@ def due(issuer: Document, its: Object | None, certificate: Document, found: Obje
 
 
 def readiness(
-    what: str, certificate: Object | None, issuer: Object | None, below: Mapping[str, Iterable[Object]]
+    what: str, certificate: Object | None, asked: Object | None, below: Mapping[str, Iterable[Object]]
 ) -> Readiness:
     """Return how far a request is. `below` has the objects of the namespace, by kind, through which it goes.
 
@@ -96,8 +105,8 @@ def readiness(
             return Readiness(Level.FAILED, what, f"{named(obj)} is {status['state']}: {status.get('reason', '')}")
     if (certificate.get("status") or {}).get("lastFailureTime"):
         return Readiness(Level.FAILED, what, said([*requests, certificate]))
-    if issuer is not None and "Ready" not in conditions(issuer):
-        return Readiness(Level.PENDING, what, f"{named(issuer)}: {message(issuer) or 'is being registered'}")
+    if asked is not None and "Ready" not in conditions(asked):
+        return Readiness(Level.PENDING, what, f"{named(asked)}: {message(asked) or 'is being registered'}")
     told = [
         f"{named(obj)}: {why}" for obj in (*challenges, *orders) if (why := (obj.get("status") or {}).get("reason"))
     ]

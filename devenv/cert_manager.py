@@ -7,6 +7,7 @@ from devenv import plan as planning
 from devenv.acts import AwaitCertificate, DefineKinds, RequestCertificate, Step
 from devenv.execute import Tell
 from devenv.kube import Api
+from devenv.manifest import Document
 from devenv.plan import Observed
 from devenv.stack import Stack
 from devenv.state import Folder
@@ -36,7 +37,7 @@ def install(api: Api, want: Stack, have: Observed, where: Folder, lacking: str, 
     """Bring our cert-manager to its wanted state: its image, its kinds (`lacking` says why), its controllers."""
     ref = want.images[acme.IMAGE].ref
     objects = tuple(manifest.claimed(o) for o in sources.cert_manager(ref))
-    mine = replace(want, objects=objects, wanted_images=(acme.IMAGE,), aliases={acme.IMAGE: ()})
+    mine = apart(want, objects)
     seen = {manifest.key(o): found for o in objects if (found := api.get(o))}
     there = replace(
         have,
@@ -51,3 +52,10 @@ def install(api: Api, want: Stack, have: Observed, where: Folder, lacking: str, 
     execute.perform(steps, mine, where, tell)
     changed = {manifest.key(o): why for o in objects if (why := planning.change(o, there))}
     execute.perform(planning.ordered(planning.object_steps(mine, there, changed)), mine, where, tell)
+
+
+def apart(want: Stack, objects: tuple[Document, ...]) -> Stack:
+    """Return these objects with their image as a stack of its own: what the project waits for is not in it."""
+    project = want.settings.project.model_copy(update={"gates": ()})
+    settings = want.settings.model_copy(update={"project": project})
+    return replace(want, settings=settings, objects=objects, wanted_images=(acme.IMAGE,), aliases={acme.IMAGE: ()})

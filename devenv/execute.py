@@ -99,7 +99,7 @@ class Hand:
                 return ""
             case acts.IssueCertificate():
                 assert self.project.tls
-                return provision.issue(self.api(), self.where, self.project.tls, self.project.name)
+                return provision.issue(self.api(), self.where, self.project.tls, self.project.name, self.delete_whole)
             case acts.DefineKinds(image):
                 return request.define(self.api(), self.want.images[image].ref)
             case acts.RequestCertificate(issuer, certificate, anew):
@@ -161,12 +161,13 @@ class Hand:
     def run_job(self, key: str) -> str:
         """Run a Job anew: a Job's template cannot be changed, so the old one goes first."""
         api, job = self.api(), self.want.object(key)
-        self.delete_whole(api, job)
+        self.delete_whole(job)
         api.apply(job)
         return ""
 
-    def delete_whole(self, api: Api, obj: manifest.Document) -> None:
+    def delete_whole(self, obj: manifest.Document) -> None:
         """Delete an object and see it gone with what it owns."""
+        api = self.api()
         api.delete(obj)
 
         def gone() -> Readiness:
@@ -178,7 +179,9 @@ class Hand:
     def request(self, issuer: str, certificate: str, anew: bool) -> str:
         api = self.api()
         if anew:
-            self.delete_whole(api, self.want.object(certificate))
+            # The issuer too: an authority that has lost our account is asked for another.
+            self.delete_whole(self.want.object(certificate))
+            self.delete_whole(self.want.object(issuer))
         api.apply(self.want.object(issuer))
         api.apply(self.want.object(certificate))
         return ""
@@ -205,7 +208,8 @@ class Hand:
         if process.called_off().is_set():
             raise DevenvError(f"{seen.what}: called off")
         if seen.level is Level.FAILED:
-            raise DevenvError(f"{seen.what} failed: {seen.why}{words}{advice(seen, self.project.namespace)}")
+            verb = "tls up" if seen.what.startswith("certificate/") else "up"
+            raise DevenvError(f"{seen.what} failed: {seen.why}{words}{advice(seen, self.project.namespace, verb)}")
         raise TimedOut(f"{seen.what} is not ready after {within_s:.0f} s: {seen.why}{words}")
 
     def start_forwards(self, via: str = forward.AUTO) -> str:
@@ -231,9 +235,9 @@ def forwards_open(where: Folder) -> Readiness:
     return Readiness(Level.PENDING if closed else Level.READY, "forwards", closed)
 
 
-def advice(seen: Readiness, namespace: str) -> str:
+def advice(seen: Readiness, namespace: str, verb: str) -> str:
     what, _, elsewhere = (f"pod/{seen.culprit}" if seen.culprit else seen.what).partition("@")
-    return f"\nnext: kubectl -n {elsewhere or namespace} describe {what}; mend it and run `devenv up` again"
+    return f"\nnext: kubectl -n {elsewhere or namespace} describe {what}; mend it and run `devenv {verb}` again"
 
 
 def remove(name: str, where: Folder) -> list[str]:

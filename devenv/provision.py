@@ -1,7 +1,7 @@
 """The certificate in the cluster: looking at it, and the environment's own authority at work."""
 
 from base64 import b64decode
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 
 from devenv import acme, certificates, manifest, state, tls
@@ -11,6 +11,8 @@ from devenv.kube import Api
 from devenv.manifest import Document
 from devenv.state import Folder
 from devenv.tls import Held, Seen
+
+Drop = Callable[[Document], None]  # deletes an object and sees it gone
 
 TYPE, CERTIFICATE, KEY, AUTHORITY = "kubernetes.io/tls", "tls.crt", "tls.key", "ca.crt"
 
@@ -22,6 +24,11 @@ def named(table: Tls, api_version: str, kind: str, name: str) -> Document:
 
 def secret(table: Tls) -> Document:
     return {**named(table, "v1", "Secret", table.secret), "type": TYPE}
+
+
+def request(table: Tls) -> Document:
+    """Return what names the request for an ACME certificate."""
+    return named(table, acme.VERSION, "Certificate", table.secret)
 
 
 def own_authority(where: Folder) -> Pair | None:
@@ -37,13 +44,22 @@ def look(api: Api | None, where: Folder, table: Tls) -> Seen:
     pair = own_authority(where)
     authority = certificates.read_authority(pair) if pair else None
     found = api.get(secret(table)) if api else None
-    return Seen(datetime.now(UTC), authority, held(found, pair.certificate if pair and authority else None))
+    held = (
+        read(found, issuer_of(api, found), pair.certificate if pair and authority else None) if api and found else None
+    )
+    return Seen(datetime.now(UTC), authority, held)
 
 
-def held(found: Document | None, authority: str | None) -> Held | None:
-    if found is None:
-        return None
-    issuer = (found["metadata"].get("annotations") or {}).get(tls.ISSUER, "")
+def issuer_of(api: Api, found: Document) -> str:
+    """Return who issued what a Secret holds: the URL of an ACME directory, our own, or nobody that we know."""
+    annotations = found["metadata"].get("annotations") or {}
+    if name := annotations.get(acme.ISSUED_BY):
+        issuer = api.get(acme.issuer(name)) if api.get(acme.DEFINITION) else None
+        return str(((issuer or {}).get("spec", {}).get("acme") or {}).get("server") or f"cert-manager's {name}")
+    return str(annotations.get(tls.ISSUER, ""))
+
+
+def read(found: Document, issuer: str, authority: str | None) -> Held:
     if found.get("type") != TYPE:
         return Held(issuer, fault=f"is of type {found.get('type')}, not {TYPE}")
     return certificates.read_held(issuer, Pair(decoded(found, CERTIFICATE), decoded(found, KEY)), authority)
@@ -53,7 +69,7 @@ def decoded(found: Document, key: str) -> str:
     return b64decode((found.get("data") or {}).get(key, "")).decode(errors="replace")
 
 
-def issue(api: Api, where: Folder, table: Tls, name: str) -> str:
+def issue(api: Api, where: Folder, table: Tls, name: str, drop: Drop) -> str:
     """Let the authority sign a certificate into the Secret; an authority that is due is made first."""
     seen = look(api, where, table)
     pair = own_authority(where)
@@ -62,14 +78,15 @@ def issue(api: Api, where: Folder, table: Tls, name: str) -> str:
         where.make()
         state.write(where.authority_key, pair.key)
         state.write(where.authority, pair.certificate)
-    forget_request(api, table)
+    if api.get(acme.DEFINITION):
+        drop(request(table))
+    if seen.held and (seen.held.issuer != LOCAL or seen.held.fault):
+        # The type of a Secret cannot be changed, and cert-manager takes for its own what bears its annotations.
+        drop(secret(table))
     wanted = secret(table)
-    there = api.get(wanted)
-    if there is not None and there.get("type") != TYPE:
-        api.delete(wanted)  # the type of a Secret cannot be changed
+    wanted["metadata"]["annotations"] = {tls.ISSUER: LOCAL}
     signed = certificates.issue(pair, table.host, seen.now)
     data = {CERTIFICATE: signed.certificate, KEY: signed.key, AUTHORITY: pair.certificate}
-    wanted["metadata"]["annotations"] = {tls.ISSUER: LOCAL}
     api.apply({**wanted, "stringData": data})
     return f"for {certificates.SERVER_LIFE.days} days, in secret {table.secret}"
 
@@ -79,29 +96,20 @@ def hand_over(api: Api, table: Tls) -> None:
     api.apply(secret(table))
 
 
-def forget_request(api: Api, table: Tls) -> bool:
-    """Take the request for an ACME certificate back, if there is one; the Secret stays."""
-    if api.get(acme.DEFINITION) is None:
-        return False
-    request = named(table, acme.VERSION, "Certificate", table.secret)
-    there = api.get(request) is not None
-    api.delete(request)
-    return there
-
-
 def remove(api: Api, where: Folder, table: Tls) -> list[str]:
     """Remove what `devenv tls up` made and return what that was. A Secret that somebody else filled stays."""
     gone = []
-    if forget_request(api, table):
-        gone.append(f"certificate {table.secret}")
-    if api.get(acme.DEFINITION) is not None:
+    if api.get(acme.DEFINITION):
+        if api.get(request(table)):
+            api.delete(request(table))
+            gone.append(f"certificate {table.secret}")
         issuers = [i for i in api.everywhere(acme.VERSION, "ClusterIssuer") if is_ours(i)]
         for issuer in issuers:
             api.delete(issuer)
             api.delete(acme.account(issuer["metadata"]["name"]))
             gone.append(f"issuer {issuer['metadata']['name']}")
     found = api.get(secret(table))
-    if found and tls.ISSUER in (found["metadata"].get("annotations") or {}):
+    if found and is_from_us(found):
         api.delete(found)
         gone.append(f"secret {table.secret}")
     files = [file for file in (where.authority_key, where.authority, where.bundle) if file.exists()]
@@ -112,6 +120,12 @@ def remove(api: Api, where: Folder, table: Tls) -> list[str]:
 
 def is_ours(obj: Document) -> bool:
     return (obj["metadata"].get("labels") or {}).get(manifest.MANAGED_BY) == manifest.MANAGER
+
+
+def is_from_us(found: Document) -> bool:
+    """Whether a Secret was filled by our authority or by an issuer that we made."""
+    annotations = found["metadata"].get("annotations") or {}
+    return tls.ISSUER in annotations or str(annotations.get(acme.ISSUED_BY, "")).startswith(acme.PREFIX)
 
 
 def addresses(api: Api, table: Tls) -> Iterable[tuple[str, int]]:

@@ -22,6 +22,5 @@ def look(api: Api, wanted: Document) -> Readiness:
     here = [wanted["metadata"].get("namespace", api.namespace)]
     kinds = (("CertificateRequest", acme.VERSION), ("Order", acme.ACME_VERSION), ("Challenge", acme.ACME_VERSION))
     below = {kind: api.objects(version, kind, here) for kind, version in kinds}
-    name = wanted["spec"]["issuerRef"]["name"]
-    issuer = {"apiVersion": acme.VERSION, "kind": "ClusterIssuer", "metadata": {"name": name}}
-    return acme.readiness(manifest.key(wanted), api.get(wanted), api.get(issuer), below)
+    issuer = api.get(acme.issuer(wanted["spec"]["issuerRef"]["name"]))
+    return acme.readiness(manifest.key(wanted), api.get(wanted), issuer, below)

@@ -1,7 +1,7 @@
 """The certificate that an ingress serves: what is there of it, and why a new one is due. Pure.
 
-A Secret tells by an annotation who issued what it holds: the environment's own authority, or an ACME directory. What
-carries no such word is somebody's own, and left alone unless a person asks.
+A Secret tells by its annotations who issued what it holds: the environment's own authority, or cert-manager for an ACME
+directory. What carries no such word is somebody's own, and left alone unless a person asks.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from datetime import datetime
 from devenv.config import LOCAL
 from devenv.errors import UsageError
 
-ISSUER = "devenv/issuer"  # the annotation
+ISSUER = "devenv/issuer"  # our annotation
 # Let's Encrypt's documentation, "ACME protocol endpoints" and "Staging environment".
 DIRECTORIES = {
     "letsencrypt": "https://acme-v02.api.letsencrypt.org/directory",
