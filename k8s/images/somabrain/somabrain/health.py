@@ -4,16 +4,18 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from redis import Redis
 from sqlalchemy import Engine
 
 from somabrain import memories
-from somabrain.caller import caller_of
+from somabrain.answers import HealthDocument, Life
+from somabrain.caller import caller_of, named_tenant
 from somabrain.database import open_engine, schema_head, schema_version
+from somabrain.documented import ECHOED, TENANT, documented
 from somabrain.embedding import DIM, embed
 from somabrain.policy import NoAnswer, Policy, question
 from somabrain.service import Service, open_redis
@@ -59,14 +61,14 @@ class Health:
     def __init__(self, settings: Settings, policy: Policy | None) -> None:
         self.policy = policy
         self.head = schema_head()
-        self.engine: Engine = open_engine(settings, 1, ANSWER_S)
+        self.engine: Engine = open_engine(settings, 2, ANSWER_S)
         self.redis: Redis = open_redis(settings)
-        self.postgres_probe, self.redis_probe = Probe("postgres"), Probe("redis")
+        self.postgres_probe, self.redis_probe, self.metrics_probe = map(Probe, ("postgres", "redis", "metrics"))
 
     def close(self) -> None:
         self.engine.dispose()
         self.redis.close()
-        for probe in (self.postgres_probe, self.redis_probe):
+        for probe in (self.postgres_probe, self.redis_probe, self.metrics_probe):
             probe.thread.shutdown(wait=False, cancel_futures=True)
 
     def stored(self, tenant: str) -> Stored:
@@ -98,11 +100,23 @@ def embeds() -> bool:
     return len(vector) == DIM and abs(float(vector @ vector) - 1.0) < 1e-5
 
 
-@router.get("/health")
-async def health(request: Request, tenant_id: Annotated[str | None, Query()] = None) -> JSONResponse:
+@router.get(
+    "/health",
+    **documented(
+        "Whether the service is ready, and what it finds behind it",
+        HealthDocument,
+        400,
+        503,
+        headers=(TENANT, *ECHOED),
+        query=True,
+        open_to_all=True,
+        refusals={503: {"model": HealthDocument, "description": "Not ready: `alerts` names what failed."}},
+    ),
+)
+async def health(request: Request) -> JSONResponse:
     """Ready: Postgres with the schema this service knows, Redis, and whatever else is required, answer."""
     service: Service = request.app.state.service
-    caller = caller_of(request, service.settings, tenant_id)
+    caller = caller_of(request, service.settings, named_tenant(request, None))
     probes: Health = request.app.state.health
     stored, redis, opa = await probes.look(caller.tenant)
     postgres = stored is not None and stored.at_head
@@ -142,7 +156,7 @@ async def health(request: Request, tenant_id: Annotated[str | None, Query()] = N
     return JSONResponse(document, 200 if ok else 503)
 
 
-@router.get("/healthz")
+@router.get("/healthz", **documented("Whether the process serves", Life, open_to_all=True))
 async def healthz() -> Json:
     """Alive: the process serves. No dependency is asked."""
     return {"ok": True}
