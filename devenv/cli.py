@@ -20,7 +20,9 @@ app = typer.Typer(
 )  # fmt: skip
 images_app = typer.Typer(help="The images of the stack and of the node.", no_args_is_help=True, rich_markup_mode=None)
 forward_app = typer.Typer(help="The managed port-forwards.", no_args_is_help=True, rich_markup_mode=None)
+tls_app = typer.Typer(help="The certificate of the ingress.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(images_app, name="images")
+app.add_typer(tls_app, name="tls")
 app.add_typer(forward_app, name="forward")
 
 
@@ -94,10 +96,7 @@ def down(
     from devenv import report, verbs
 
     here = settings(file)
-    if not yes and sys.stdin.isatty():
-        question = f"Delete cluster {here.project.name} with all its data?"
-        if not typer.confirm(question, default=False, err=True):
-            raise DevenvError("nothing was deleted")
+    confirm(f"Delete cluster {here.project.name} with all its data?", yes)
     gone = verbs.down(here, report.say)
     report.say(f"removed: {', '.join(gone)}" if gone else f"{here.project.name}: nothing was there to remove")
 
@@ -253,6 +252,74 @@ def images_load(names: Annotated[list[str] | None, typer.Argument()] = None, fil
 
     with report.performing() as tell:
         verbs.images_load(settings(file), names or [], tell, report.say)
+
+
+@tls_app.command("up", epilog="Example: devenv tls up --issuer letsencrypt-staging")
+def tls_up(
+    file: File = PYPROJECT,
+    issuer: Annotated[
+        str | None, typer.Option(help="local, letsencrypt, letsencrypt-staging, or the URL of an ACME directory.")
+    ] = None,
+    ca_bundle: Annotated[
+        Path | None, typer.Option("--ca-bundle", help="Whom the ACME directory's own certificate is signed by (PEM).")
+    ] = None,
+    timeout: Annotated[float, typer.Option(parser=duration, metavar="DURATION", help="How long: 60s, 5m.")] = 300.0,
+    output: AsOutput = Output.text,
+) -> None:
+    """Bring the issuer's certificate into the Secret and see it served. Exits 1 where the ingress does not."""
+    from devenv import report, tls_verbs
+
+    flags = {"tls.issuer": issuer, "tls.ca-bundle": str(ca_bundle.resolve()) if ca_bundle else None}
+    with report.performing() as tell:
+        result = tls_verbs.up(config.load(file, os.environ, flags), timeout, tell, report.say)
+    show_certificate(result, output)
+
+
+@tls_app.command("status", epilog="Example: devenv tls status -o json")
+def tls_status(file: File = PYPROJECT, output: AsOutput = Output.text) -> None:
+    """Show the certificate and whether the ingress serves that very one. Exits 1 where it does not."""
+    from devenv import tls_verbs
+
+    show_certificate(tls_verbs.status(settings(file)), output)
+
+
+@tls_app.command("trust", epilog="Example: devenv tls trust")
+def tls_trust(file: File = PYPROJECT) -> None:
+    """Print how to trust the environment's own authority for good. Changes nothing."""
+    from devenv import report, tls_verbs
+
+    report.plain(tls_verbs.advice(settings(file)))
+
+
+@tls_app.command("down", epilog="Example: devenv tls down --yes")
+def tls_down(
+    file: File = PYPROJECT,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask, even on a terminal.")] = False,
+) -> None:
+    """Remove the Secret, the requests to an ACME authority, and the environment's own authority with its key."""
+    from devenv import report, tls_verbs
+
+    here = settings(file)
+    confirm(f"Delete the certificate of {here.project.name} and its authority?", yes)
+    gone = tls_verbs.down(here, report.say)
+    report.say(f"removed: {', '.join(gone)}" if gone else "nothing was there to remove")
+
+
+def show_certificate(result: dict[str, Any], output: Output) -> None:
+    from devenv import report, rows
+
+    if output is Output.json:
+        report.as_json(result)
+    else:
+        report.table(("CERTIFICATE", ""), rows.certificate_rows(result))
+    if not result["served"]:
+        raise typer.Exit(errors.FAILED)
+
+
+def confirm(question: str, yes: bool) -> None:
+    """Ask, on a terminal; what nobody is there to ask is done."""
+    if not yes and sys.stdin.isatty() and not typer.confirm(question, default=False, err=True):
+        raise DevenvError("nothing was deleted")
 
 
 def show_status(result: dict[str, Any], output: Output) -> None:
