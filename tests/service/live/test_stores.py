@@ -4,15 +4,13 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from math import exp
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
 import httpx
 import pytest
-from somabrain.memory import task_digest
 
-from tests.service.live.brain import LONG_AGO, Brain, refusal
+from tests.service.live.brain import Brain, refusal
 from tests.service.programs import run, served
 
 SURE = {"X-Model-Confidence": "1"}
@@ -91,23 +89,6 @@ def test_the_session_is_that_of_the_body(brain: Brain) -> None:
     brain.evaluate("first", "s")
     answer = brain.fine("/context/evaluate", {"session_id": "s", "query": "second"}, X_Session_ID="another")
     assert [entry["query"] for entry in answer["working_memory"]] == ["first", "second"]
-
-
-def test_linked_memories_weigh_more_by_the_promised_ratio(brain: Brain) -> None:
-    for task in ("same words a", "same words b", "same words c"):
-        brain.remember(task, timestamp=LONG_AGO)
-    before = {memory["metadata"]["task"]: memory["score"] for memory in brain.evaluate("same words")["memories"]}
-    tau = brain.state()["retrieval"]["tau"]
-    ends = ("same words a", "same words b")
-    for weight, (start, end) in ((0.25, ends), (0.75, ends), (0.2, ends[::-1])):
-        brain.service.sql.execute(
-            "INSERT INTO links VALUES (%s, 'real', %s, %s, %s, %s, %s, %s)",
-            (brain.tenant, task_digest(start), task_digest(end), f"type {weight}", weight, start, end),
-        )
-    scores = {memory["metadata"]["task"]: memory["score"] for memory in brain.evaluate("same words")["memories"]}
-    for task in ends:
-        was = (before[task] / before["same words c"]) ** (0.7 / tau)
-        assert scores[task] / scores["same words c"] == pytest.approx(was * exp(0.2 * 0.75 / tau), rel=1e-9)
 
 
 def test_the_newest_thousand_snapshots_are_kept(brain: Brain) -> None:
