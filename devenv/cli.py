@@ -10,56 +10,23 @@ from typing import Annotated, Any
 
 import typer
 
-from devenv import __version__, config, errors
-from devenv.config import Settings
+from devenv import __version__, cli_forward, cli_images, cli_tls, errors
+from devenv.cli_options import PYPROJECT, AsOutput, File, Namespace, Output, confirm, duration, settings
 from devenv.errors import DevenvError
 
 app = typer.Typer(
     help="From a bare machine to a proven, production-like stack: up, test, down.",
     no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None, add_completion=False,
 )  # fmt: skip
-images_app = typer.Typer(help="The images of the stack and of the node.", no_args_is_help=True, rich_markup_mode=None)
-forward_app = typer.Typer(help="The managed port-forwards.", no_args_is_help=True, rich_markup_mode=None)
-tls_app = typer.Typer(help="The certificate of the ingress.", no_args_is_help=True, rich_markup_mode=None)
-app.add_typer(images_app, name="images")
-app.add_typer(tls_app, name="tls")
-app.add_typer(forward_app, name="forward")
-
-
-class Output(StrEnum):
-    text = "text"
-    json = "json"
+app.add_typer(cli_forward.app, name="forward")
+app.add_typer(cli_images.app, name="images")
+app.add_typer(cli_tls.app, name="tls")
 
 
 class Format(StrEnum):
     shell = "shell"
     dotenv = "dotenv"
     json = "json"
-
-
-class Via(StrEnum):
-    auto = "auto"
-    node = "node"
-    api = "api"
-
-
-def duration(text: str) -> float:
-    from devenv.wait import seconds
-
-    try:
-        return seconds(str(text))
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
-
-
-File = Annotated[Path, typer.Option("--file", "-f", help="The file with the table [tool.devenv].")]
-Namespace = Annotated[str | None, typer.Option("--namespace", "-n", help="Another namespace than the file's.")]
-AsOutput = Annotated[Output, typer.Option("--output", "-o", help="How to print the result.")]
-PYPROJECT = Path("pyproject.toml")
-
-
-def settings(file: Path, namespace: str | None = None) -> Settings:
-    return config.load(file, os.environ, {"namespace": namespace})
 
 
 def version(wanted: bool) -> None:
@@ -171,155 +138,6 @@ def test(
     argv, environment, cwd = verbs.suite(settings(file, namespace), suite, args or [], junit, report.say)
     report.say(f"running {' '.join(argv)}")
     raise typer.Exit(subprocess.run(argv, env=environment, cwd=cwd, check=False).returncode)
-
-
-@forward_app.command("start", epilog="Example: devenv forward start --via api")
-def forward_start(
-    file: File = PYPROJECT,
-    namespace: Namespace = None,
-    via: Annotated[
-        Via, typer.Option(help="The node's address, or the API server; auto takes the first that works.")
-    ] = Via.auto,
-) -> None:
-    """Start the forwards anew; they outlive this command and end with `devenv down`."""
-    from devenv import report, verbs
-
-    verbs.forward_start(settings(file, namespace), via.value, report.say)
-
-
-@forward_app.command("status", epilog="Example: devenv forward status --watch")
-def forward_status(
-    file: File = PYPROJECT,
-    output: AsOutput = Output.text,
-    watch: Annotated[bool, typer.Option("--watch", "-w", help="Go on, and show each change.")] = False,
-) -> None:
-    """Show each forward's state, as its process sees it now. Exits 1 unless all are OPEN."""
-    from devenv import verbs
-
-    here = settings(file)
-    if watch:
-        for seen in verbs.forward_changes(here):
-            show_forwards(seen, output)
-    seen = verbs.forward_status(here)
-    show_forwards(seen, output)
-    if not seen or any(f["state"] != "OPEN" for f in seen):
-        raise typer.Exit(errors.FAILED)
-
-
-def show_forwards(seen: list[dict[str, Any]], output: Output) -> None:
-    from devenv import report, rows
-
-    if output is Output.json:
-        report.as_json(seen)
-    else:
-        report.table(rows.TRAFFIC_COLUMNS, rows.traffic_rows(seen))
-
-
-@forward_app.command("stop", epilog="Example: devenv forward stop")
-def forward_stop(file: File = PYPROJECT) -> None:
-    """Stop the forwards; `devenv up` starts them again."""
-    from devenv import report, verbs
-
-    stopped = verbs.forward_stop(settings(file))
-    report.say("forwards stopped" if stopped else "no forwards were running")
-
-
-@images_app.command("list", epilog="Example: devenv images list -o json")
-def images_list(file: File = PYPROJECT, output: AsOutput = Output.text) -> None:
-    """List the images: their names by content, where each is, and where it would come from."""
-    from devenv import report, verbs
-
-    rows = verbs.images(settings(file))
-    if output is Output.json:
-        report.as_json(rows)
-    else:
-        report.table(("NAME", "REF", "HOST", "NODE", "SOURCE"), (map(str, row.values()) for row in rows))
-
-
-@images_app.command("build", epilog="Example: devenv images build postgres")
-def images_build(names: Annotated[list[str] | None, typer.Argument()] = None, file: File = PYPROJECT) -> None:
-    """Pull or build the images that are not on this host; all that the stack needs, or those named."""
-    from devenv import report, verbs
-
-    with report.performing() as tell:
-        verbs.images_build(settings(file), names or [], tell, report.say)
-
-
-@images_app.command("load", epilog="Example: devenv images load api")
-def images_load(names: Annotated[list[str] | None, typer.Argument()] = None, file: File = PYPROJECT) -> None:
-    """Load images into the running cluster's node: those that it lacks, or those named."""
-    from devenv import report, verbs
-
-    with report.performing() as tell:
-        verbs.images_load(settings(file), names or [], tell, report.say)
-
-
-@tls_app.command("up", epilog="Example: devenv tls up --issuer letsencrypt-staging")
-def tls_up(
-    file: File = PYPROJECT,
-    issuer: Annotated[
-        str | None, typer.Option(help="local, letsencrypt, letsencrypt-staging, or the URL of an ACME directory.")
-    ] = None,
-    ca_bundle: Annotated[
-        Path | None, typer.Option("--ca-bundle", help="Whom the ACME directory's own certificate is signed by (PEM).")
-    ] = None,
-    timeout: Annotated[float, typer.Option(parser=duration, metavar="DURATION", help="How long: 60s, 5m.")] = 300.0,
-    output: AsOutput = Output.text,
-) -> None:
-    """Bring the issuer's certificate into the Secret and see it served. Exits 1 where the ingress does not."""
-    from devenv import report, tls_verbs
-
-    flags = {"tls.issuer": issuer, "tls.ca-bundle": str(ca_bundle.resolve()) if ca_bundle else None}
-    with report.performing() as tell:
-        result = tls_verbs.up(config.load(file, os.environ, flags), timeout, tell, report.say)
-    show_certificate(result, output)
-
-
-@tls_app.command("status", epilog="Example: devenv tls status -o json")
-def tls_status(file: File = PYPROJECT, output: AsOutput = Output.text) -> None:
-    """Show the certificate and whether the ingress serves that very one. Exits 1 where it does not."""
-    from devenv import tls_verbs
-
-    show_certificate(tls_verbs.status(settings(file)), output)
-
-
-@tls_app.command("trust", epilog="Example: devenv tls trust")
-def tls_trust(file: File = PYPROJECT) -> None:
-    """Print how to trust the environment's own authority for good. Changes nothing."""
-    from devenv import report, tls_verbs
-
-    report.plain(tls_verbs.advice(settings(file)))
-
-
-@tls_app.command("down", epilog="Example: devenv tls down --yes")
-def tls_down(
-    file: File = PYPROJECT,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask, even on a terminal.")] = False,
-) -> None:
-    """Remove the Secret, the requests to an ACME authority, and the environment's own authority with its key."""
-    from devenv import report, tls_verbs
-
-    here = settings(file)
-    confirm(f"Delete the certificate of {here.project.name} and its authority?", yes)
-    gone = tls_verbs.down(here, report.say)
-    report.say(f"removed: {', '.join(gone)}" if gone else "nothing was there to remove")
-
-
-def show_certificate(result: dict[str, Any], output: Output) -> None:
-    from devenv import report, rows
-
-    if output is Output.json:
-        report.as_json(result)
-    else:
-        report.table(("CERTIFICATE", ""), rows.certificate_rows(result))
-    if not result["served"]:
-        raise typer.Exit(errors.FAILED)
-
-
-def confirm(question: str, yes: bool) -> None:
-    """Ask, on a terminal; what nobody is there to ask is done."""
-    if not yes and sys.stdin.isatty() and not typer.confirm(question, default=False, err=True):
-        raise DevenvError("nothing was deleted")
 
 
 def show_status(result: dict[str, Any], output: Output) -> None:

@@ -9,6 +9,8 @@ PACKAGE = Path(__file__).parents[1] / "devenv"
 # From the edge inwards; a module may import from later rows only.
 ROWS = (
     ("cli",),
+    ("cli_forward", "cli_images", "cli_tls"),
+    ("cli_options",),
     ("report", "verbs", "tls_verbs"),
     ("cert_manager",),
     ("execute",),
@@ -41,7 +43,7 @@ ONLY_IN = {
     "kubernetes": {"kube"},
     "docker": {"docker_host"},
     "cryptography": {"certificates"},
-    "typer": {"cli"},
+    "typer": {"cli", "cli_forward", "cli_images", "cli_options", "cli_tls"},
     "rich": {"report"},
 }
 
