@@ -99,6 +99,7 @@ class Project(Table):
 
     name: Name
     namespace: Name = "default"
+    namespace_labels: Annotated[dict[str, str], Field(alias="namespace-labels")] = {}
     manifests: Path
     env_file: Annotated[Path, Field(alias="env-file")] = Path(".env")
     gates: tuple[Workload, ...] = ()

@@ -87,7 +87,7 @@ def make(
     hashes = {manifest.key(o): of_value(o) for o in objects if o["kind"] in ("ConfigMap", "Secret")}
     claimed = [
         manifest.claimed(manifest.with_config_hash(o, hashes))
-        for o in manifest.in_order([namespace(project.namespace), *objects, *ways])
+        for o in manifest.in_order([namespace(project.namespace, project.namespace_labels), *objects, *ways])
     ]
     return Stack(settings, images, wanted, tuple(claimed), tuple(forwards), env_file, env_text, aliases)
 
@@ -97,8 +97,8 @@ def image_names(settings: Settings) -> dict[str, str]:
     return {manifest.repository(i.image or i.pull or name): name for name, i in settings.project.images.items()}
 
 
-def namespace(name: str) -> Document:
-    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+def namespace(name: str, labels: Mapping[str, str]) -> Document:
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": dict(labels)}}
 
 
 def secret(settings: Settings, name: str, data: Mapping[str, str], env_file: Mapping[str, str]) -> Document:

@@ -17,7 +17,8 @@ secret() {
     kubectl --namespace "$namespace" create secret generic "$@" --dry-run=client --output yaml
 }
 
-kubectl create namespace "$namespace" --dry-run=client --output yaml
+kubectl create namespace "$namespace" --dry-run=client --output yaml |
+    kubectl label --local --filename - pod-security.kubernetes.io/enforce=restricted --output yaml
 secret somabrain-postgres --from-literal="POSTGRES_USER=$POSTGRES_USER" \
     --from-literal="POSTGRES_PASSWORD=$POSTGRES_PASSWORD" --from-literal="POSTGRES_DB=$POSTGRES_DB"
 dsn="postgresql://$POSTGRES_USER:$POSTGRES_PASSWORD@postgres.$namespace.svc.cluster.local:5432/$POSTGRES_DB"

@@ -1,6 +1,8 @@
 #!/bin/bash
 # Make this machine able to run devenv. Run it as often as you like: it installs only what is missing.
 #
+# `setup.sh go` installs Go alone, where there is none.
+#
 # It touches the project's .venv, the cache folder (${XDG_CACHE_HOME:-~/.cache}/devenv) and, where it is root on
 # Debian or Ubuntu, these packages: docker.io iptables debootstrap python3-venv. Nothing else.
 set -euo pipefail
@@ -18,6 +20,10 @@ PATH=$cache/bin:$PATH
 main() {
 	mkdir -p "$cache/bin"
 	one_at_a_time
+	if [[ ${1:-} == go ]]; then
+		go_toolchain
+		return
+	fi
 	docker_daemon
 	virtual_environment
 	builders

@@ -23,6 +23,7 @@ install_missing() {
 
 ./scripts/setup.sh
 install_missing
+./scripts/tools.sh helm
 # The suites that need the stack run inside scenarios, by `devenv test learning` and `devenv test service` against the
 # scenario's own cluster.
 exec .venv/bin/pytest tests --ignore tests/test_cognition_learning.py --ignore tests/service/live "$@"

@@ -1,0 +1,30 @@
+#!/bin/bash
+# Makes programs that the checks and tests call: ./scripts/tools.sh helm kubeconform
+#
+# Each is built once, from its Go module, into the cache folder, and linked into .venv/bin.
+set -euo pipefail
+
+declare -A MODULES=(
+	[actionlint]=github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
+	[gitleaks]=github.com/zricethezav/gitleaks/v8@v8.30.1
+	[helm]=helm.sh/helm/v4/cmd/helm@v4.2.1
+	[kube-score]=github.com/zegl/kube-score/cmd/kube-score@v1.20.0
+)
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/devenv
+PATH=$cache/bin:$PATH
+
+for name; do
+	module=${MODULES[$name]:?there is no tool $name}
+	folder=$cache/tools/${module##*/}
+	if [[ ! -x $folder/$name ]]; then
+		./scripts/setup.sh go
+		echo "tools: building $module"
+		CGO_ENABLED=0 GOBIN=$folder nice go install -trimpath -ldflags '-s -w' "$module" 2>"$cache/$name.log" || {
+			cat "$cache/$name.log" >&2
+			exit 2
+		}
+	fi
+	ln -sf "$folder/$name" .venv/bin/
+done
