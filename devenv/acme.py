@@ -1,5 +1,6 @@
 """Certificates of an ACME authority, by cert-manager: its objects as we write them, and how far a request is. Pure."""
 
+from base64 import b64encode
 from collections.abc import Iterable, Mapping
 
 from devenv import manifest
@@ -46,8 +47,6 @@ def account(issuer: str) -> Document:
 
 def objects(table: Tls, url: str, authorities: bytes) -> tuple[Document, Document]:
     """Return the ClusterIssuer of a directory and the Certificate that asks it to fill the Secret."""
-    from base64 import b64encode
-
     name = f"{PREFIX}{digest([url.encode()])}"
     server = {
         "server": url,
@@ -66,13 +65,8 @@ def objects(table: Tls, url: str, authorities: bytes) -> tuple[Document, Documen
         "privateKey": {"algorithm": "ECDSA", "size": 256, "rotationPolicy": "Always"},
         "revisionHistoryLimit": 1,
     }
-    metadata = {"name": table.secret, **place}
-    return {**issuer(name), "spec": {"acme": server}}, {
-        "apiVersion": VERSION,
-        "kind": "Certificate",
-        "metadata": metadata,
-        "spec": spec,
-    }
+    certificate = {"apiVersion": VERSION, "kind": "Certificate", "metadata": {"name": table.secret, **place}}
+    return {**issuer(name), "spec": {"acme": server}}, {**certificate, "spec": spec}
 
 
 def due(asked: Document, its: Object | None, certificate: Document, found: Object | None) -> str:

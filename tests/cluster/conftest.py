@@ -21,8 +21,8 @@ STACK = ("pyproject.toml", ".env.example", "k8s", "scripts", *SUITES)
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Environment]:
     """The project's own stack, up."""
     root = copied(CHECKOUT, tmp_path_factory.mktemp("stack"), STACK)
-    names = ("api", "memory", "redis", "postgres")
-    env = Environment(f"t{MARK}-stack", root, dict(zip(names, free_ports(4), strict=True)))
+    names = ("api", "memory", "redis", "postgres", "https")
+    env = Environment(f"t{MARK}-stack", root, dict(zip(names, free_ports(5), strict=True)))
     env.fine("down")
     env.fine("up", within_s=FIRST_UP_S)
     yield env
