@@ -9,6 +9,12 @@ from uuid import uuid4
 
 import httpx
 import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from somabrain.database import migration_engine
+from somabrain.memories import row
+from somabrain.memory import memory_from
+from somabrain.tables import memories, metadata
 
 from tests.service.live.brain import Brain, refusal
 from tests.service.programs import run, served
@@ -148,6 +154,19 @@ def test_the_stores_are_those_of_the_contract(brain: Brain) -> None:
     assert tables >= {"feedback_events", "token_usage", "memories", "links", "neuromodulators", "adaptation_state"}
     keys = "SELECT count(*) FROM adaptation_state GROUP BY tenant_id HAVING count(*) > 1"
     assert brain.service.rows(keys) == []
+
+
+def test_the_migrations_make_the_tables_that_the_service_knows() -> None:
+    engine = migration_engine(os.environ["SOMABRAIN_POSTGRES_DSN"])
+    with engine.connect() as connection:
+        told = {"compare_type": True, "compare_server_default": True}
+        assert compare_metadata(MigrationContext.configure(connection, opts=told), metadata) == []
+
+
+def test_a_memory_s_row_fills_every_column_but_the_time_of_its_making() -> None:
+    filled = row("t", 1, memory_from({"task": "a"}, "id", 1.0))
+    assert set(filled) == {column.name for column in memories.columns} - {"created_at"}
+    assert [name for name, value in filled.items() if value is None] == ["idempotency_digest"]
 
 
 def test_the_redis_copy_and_the_window_have_their_shape_and_their_end(brain: Brain) -> None:
