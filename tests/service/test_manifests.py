@@ -104,6 +104,21 @@ def test_the_forwards_and_the_exported_settings_are_as_promised() -> None:
     }
 
 
+def test_the_ingress_and_the_way_to_it_are_as_promised() -> None:
+    ingresses = [o for o in yaml.safe_load_all((ROOT / "k8s/ingress.yaml").read_text()) if o["kind"] == "Ingress"]
+    (ingress,) = ingresses
+    spec, host, secret = ingress["spec"], "somabrain.internal", "somabrain-tls"
+    backend = {"service": {"name": "somabrain", "port": {"number": 9696}}}
+    assert spec["ingressClassName"] == "nginx"
+    assert spec["tls"] == [{"hosts": [host], "secretName": secret}]
+    assert spec["rules"] == [
+        {"host": host, "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": backend}]}}
+    ]
+    assert ingress["metadata"]["annotations"]["nginx.ingress.kubernetes.io/proxy-body-size"] == "32m"
+    assert (PROJECT["tls"]["host"], PROJECT["tls"]["secret"]) == (host, secret)
+    assert "9999:443" in [f["ports"] for f in PROJECT["forwards"].values() if "ingress" in f["service"]]
+
+
 def test_the_stack_ships_its_policy() -> None:
     policy = found("ConfigMap", "sb-opa-policy")["data"]["auth.rego"]
     assert policy.startswith("package somabrain.auth\n")

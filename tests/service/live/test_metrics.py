@@ -32,6 +32,8 @@ PROMISED = {
     "somabrain_learning_feedback_rejected_total": TENANT | {"reason"},
     "somabrain_learning_feedback_latency_seconds_count": TENANT,
 }
+TASKS = ("/neuromodulators", "/act", "/link", "/plan/suggest")
+TASK_ROUTES = [("GET", "/neuromodulators"), *(("POST", path) for path in TASKS)]
 Samples = dict[str, list[tuple[dict[str, str], float]]]
 
 
@@ -49,6 +51,15 @@ def scraped(service: Service) -> Samples:
 def value(samples: Samples, name: str, **labels: str) -> float:
     """The sum of the series that have these labels; 0 without any."""
     return sum(v for have, v in samples.get(name, []) if labels.items() <= have.items())
+
+
+def rolled_back(brain: Brain, times: int = 1) -> list[bool]:
+    chosen = settings.load(os.environ)
+    engine = open_engine(chosen, 1)
+    try:
+        return [adaptation.rollback(engine, brain.service.redis, brain.tenant, chosen.rules) for _ in range(times)]
+    finally:
+        engine.dispose()
 
 
 def refuse_once(brain: Brain) -> None:
@@ -88,6 +99,20 @@ def test_gauges_equal_the_stored_weights(brain: Brain) -> None:
     assert alpha == brain.state()["retrieval"]["alpha"] == 1.0
 
 
+def test_the_gauge_of_the_rate_follows_the_dopamine_step_by_step_and_back(brain: Brain) -> None:
+    def told() -> float:
+        return value(scraped(brain.service), "somabrain_learning_effective_lr", tenant_id=brain.tenant)
+
+    for dopamine, rate in ((0.8, 0.06), (0.1, 0.03)):
+        brain.modulate(dopamine=dopamine)
+        brain.feedback()
+        assert told() == pytest.approx(rate, abs=1e-12)
+    brain.modulate(dopamine=0.4)
+    assert told() == pytest.approx(0.03, abs=1e-12)  # of the last step, not of the next one
+    assert rolled_back(brain) == [True]
+    assert told() == brain.state()["learning_rate"] == pytest.approx(0.06, abs=1e-12)
+
+
 def test_feedbacks_are_counted_by_tenant_and_outcome(brain: Brain, other: Brain) -> None:
     other.feedback()
     for _ in range(3):
@@ -111,6 +136,11 @@ def test_requests_are_counted_by_template_and_unknown_ones_together(brain: Brain
     before = scraped(brain.service)
     brain.remember("one")
     brain.recall("one")
+    assert brain.get("/neuromodulators").status_code == 200
+    brain.modulate()
+    brain.act("one")
+    brain.link("one", "two")
+    brain.plan("one")
     for n in range(3):
         brain.get(f"/nothing/{n}")
     brain.service.api.request("BREW", "/recall")
@@ -128,6 +158,8 @@ def test_requests_are_counted_by_template_and_unknown_ones_together(brain: Brain
     assert more(method="GET", path="other", status="404") >= 3
     assert more(method="other", path="/recall") >= 1
     assert more(method="GET", path="/recall", status="405") >= 1
+    for method, path in TASK_ROUTES:
+        assert more(method=method, path=path, status="200") >= 1
     counts = value(after, "somabrain_http_latency_seconds_count", method="POST", path="/remember")
     assert counts == value(after, "somabrain_http_requests_total", method="POST", path="/remember")
 
@@ -152,6 +184,22 @@ def test_what_went_over_a_limit_is_counted(brain: Brain) -> None:
     assert value(after, denied, reason="daily_write") >= value(before, denied, reason="daily_write") + 1
 
 
+def test_an_act_is_counted_when_the_quota_refuses_it_and_has_no_rate(brain: Brain) -> None:
+    limited, denied = "somabrain_rate_limited_total", "somabrain_quota_denied_total"
+    brain.act("a first task")
+    before = scraped(brain.service)
+    redis, key = brain.service.redis, f"somabrain:rate:{brain.tenant}"
+    redis.set(key, redis.time()[0] + 60, px=60_000)
+    brain.service.sql.execute("UPDATE tenants SET writes = 10000 WHERE tenant_id = %s", (brain.tenant,))
+    assert brain.post("/act", {"task": "quite another matter"}).status_code == 429
+    assert brain.act("a first task")["stored"] is False
+    after = scraped(brain.service)
+    assert value(after, denied, reason="daily_write") >= value(before, denied, reason="daily_write") + 1
+    assert value(after, limited, path="/act") == 0
+    refused = {"method": "POST", "path": "/act", "status": "429"}
+    assert value(after, "somabrain_http_requests_total", **refused) >= 1
+
+
 def test_the_policy_s_answers_are_counted_where_there_is_one(brain: Brain) -> None:
     allow, deny = "somabrain_opa_allow_total", "somabrain_opa_deny_total"
     before = scraped(brain.service)
@@ -163,12 +211,6 @@ def test_the_policy_s_answers_are_counted_where_there_is_one(brain: Brain) -> No
 
 
 def test_a_rollback_is_counted_by_the_process_that_did_it(brain: Brain) -> None:
-    chosen = settings.load(os.environ)
-    engine = open_engine(chosen, 1)
     brain.feedback()
-    try:
-        assert adaptation.rollback(engine, brain.service.redis, brain.tenant, chosen.rules) is True
-        assert adaptation.rollback(engine, brain.service.redis, brain.tenant, chosen.rules) is False
-    finally:
-        engine.dispose()
+    assert rolled_back(brain, 2) == [True, False]
     assert REGISTRY.get_sample_value("somabrain_learning_rollbacks_total", {"tenant_id": brain.tenant}) == 1

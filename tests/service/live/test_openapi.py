@@ -15,6 +15,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 from somabrain.app import make_app
+from somabrain.docs_page import examples
 from somabrain.settings import Settings
 
 from tests.service.live.brain import Brain
@@ -25,16 +26,17 @@ OPERATIONS = [(method.upper(), path) for path, methods in DOCUMENT["paths"].item
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 AWAY = 503  # of /health: its document is the same, and while all is well it does not occur
 every_operation = pytest.mark.parametrize("operation", OPERATIONS, ids=" ".join)
-TABLES = ("memories", "feedback_events", "token_usage", "adaptation_snapshots")
+COUNTED = ("memories", "links", "feedback_events", "token_usage", "adaptation_snapshots")
+HELD = ("tenants", "neuromodulators", "adaptation_state")
 
 
 def kept(brain: Brain) -> tuple[Any, ...]:
-    """How much is stored of the tenant, and where its weights stand."""
-    counts = [
-        brain.service.rows(f"SELECT count(*) FROM {table} WHERE tenant_id = %s", brain.tenant)  # noqa: S608
-        for table in TABLES
-    ]
-    return (*counts, brain.service.rows("SELECT * FROM adaptation_state WHERE tenant_id = %s", brain.tenant))
+    """How much is stored of the tenant, and where its counts, levels and weights stand."""
+    wanted = {**dict.fromkeys(COUNTED, "count(*)"), **dict.fromkeys(HELD, "*")}
+    return tuple(
+        brain.service.rows(f"SELECT {columns} FROM {table} WHERE tenant_id = %s", brain.tenant)  # noqa: S608
+        for table, columns in wanted.items()
+    )
 
 
 def test_the_service_serves_its_own_document(brain: Brain) -> None:
@@ -63,6 +65,18 @@ def test_the_page_shows_every_route_and_asks_nobody_else(brain: Brain) -> None:
     assert "http://" not in page
     assert "https://" not in page
     assert "<script" not in page
+
+
+@pytest.mark.parametrize("path", [path for method, path in OPERATIONS if method == "POST"])
+def test_every_example_is_served_and_answered_in_the_shape_it_shows(brain: Brain, path: str) -> None:
+    told = DOCUMENT["paths"][path]["post"]
+    answer = told["responses"]["200"]["content"]["application/json"]
+    shown = [set(example) for example in examples(answer, DOCUMENT)]
+    given = examples(told["requestBody"]["content"]["application/json"], DOCUMENT)
+    assert shown
+    assert given
+    for body in given:
+        assert set(brain.fine(path, body)) in shown
 
 
 @every_operation

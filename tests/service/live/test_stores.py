@@ -4,15 +4,19 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from math import exp
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
 import httpx
 import pytest
-from somabrain.memory import task_digest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from somabrain.database import migration_engine
+from somabrain.memories import row
+from somabrain.memory import memory_from
+from somabrain.tables import memories, metadata
 
-from tests.service.live.brain import LONG_AGO, Brain, refusal
+from tests.service.live.brain import Brain, refusal
 from tests.service.programs import run, served
 
 SURE = {"X-Model-Confidence": "1"}
@@ -93,23 +97,6 @@ def test_the_session_is_that_of_the_body(brain: Brain) -> None:
     assert [entry["query"] for entry in answer["working_memory"]] == ["first", "second"]
 
 
-def test_linked_memories_weigh_more_by_the_promised_ratio(brain: Brain) -> None:
-    for task in ("same words a", "same words b", "same words c"):
-        brain.remember(task, timestamp=LONG_AGO)
-    before = {memory["metadata"]["task"]: memory["score"] for memory in brain.evaluate("same words")["memories"]}
-    tau = brain.state()["retrieval"]["tau"]
-    ends = ("same words a", "same words b")
-    for weight, (start, end) in ((0.25, ends), (0.75, ends), (0.2, ends[::-1])):
-        brain.service.sql.execute(
-            "INSERT INTO links VALUES (%s, 'real', %s, %s, %s, %s, %s, %s)",
-            (brain.tenant, task_digest(start), task_digest(end), f"type {weight}", weight, start, end),
-        )
-    scores = {memory["metadata"]["task"]: memory["score"] for memory in brain.evaluate("same words")["memories"]}
-    for task in ends:
-        was = (before[task] / before["same words c"]) ** (0.7 / tau)
-        assert scores[task] / scores["same words c"] == pytest.approx(was * exp(0.2 * 0.75 / tau), rel=1e-9)
-
-
 def test_the_newest_thousand_snapshots_are_kept(brain: Brain) -> None:
     brain.feedback()
     sql = brain.service.sql
@@ -167,6 +154,19 @@ def test_the_stores_are_those_of_the_contract(brain: Brain) -> None:
     assert tables >= {"feedback_events", "token_usage", "memories", "links", "neuromodulators", "adaptation_state"}
     keys = "SELECT count(*) FROM adaptation_state GROUP BY tenant_id HAVING count(*) > 1"
     assert brain.service.rows(keys) == []
+
+
+def test_the_migrations_make_the_tables_that_the_service_knows() -> None:
+    engine = migration_engine(os.environ["SOMABRAIN_POSTGRES_DSN"])
+    with engine.connect() as connection:
+        told = {"compare_type": True, "compare_server_default": True}
+        assert compare_metadata(MigrationContext.configure(connection, opts=told), metadata) == []
+
+
+def test_a_memory_s_row_fills_every_column_but_the_time_of_its_making() -> None:
+    filled = row("t", 1, memory_from({"task": "a"}, "id", 1.0))
+    assert set(filled) == {column.name for column in memories.columns} - {"created_at"}
+    assert [name for name, value in filled.items() if value is None] == ["idempotency_digest"]
 
 
 def test_the_redis_copy_and_the_window_have_their_shape_and_their_end(brain: Brain) -> None:

@@ -57,12 +57,13 @@ def make_app(chosen: Settings) -> FastAPI:
 
     app = FastAPI(title="SomaBrain", version="1", lifespan=lifespan, docs_url=None, redoc_url=None)
     errors.install(app)
-    docs_page.install(app)
+    routes = [route for module in ROUTES for route in module.router.routes]
+    docs_page.install(app, routes)
     app.add_middleware(Edge, settings=chosen)
     for module in ROUTES:
         app.include_router(module.router)
     # The last one added is the first to be asked.
-    app.add_middleware(Counting, routes=[route for module in ROUTES for route in module.router.routes])
+    app.add_middleware(Counting, routes=routes)
     return app
 
 

@@ -13,29 +13,24 @@ from somabrain.context import Asked
 from somabrain.documented import CONFIDENCE, TENANT, documented
 from somabrain.errors import Refused, reason
 from somabrain.service import Served, Service
-from somabrain.wire import Body, Json, Number, StrictRoute, TenantId, Text, finite
+from somabrain.wire import Body, Json, Number, StrictRoute, TenantId, Text, finite, shown
 
 router = APIRouter(prefix="/context", route_class=StrictRoute, tags=["context"])
 Named = Annotated[Text, Field(min_length=1)]
 
 
-def shown(length: int) -> Any:
-    """A limit that is checked later, with 400: the OpenAPI document shows it."""
-    return Field(json_schema_extra={"maxLength": length})
-
-
 class Evaluate(Body):
-    session_id: Annotated[Named, shown(128)]
-    query: Annotated[Text, shown(4096)]
+    session_id: Annotated[Named, shown(maxLength=128)]
+    query: Annotated[Text, shown(maxLength=4096)]
     top_k: Annotated[int, Field(ge=1, le=50)] = 5
     tenant_id: TenantId | None = None
 
 
 class Feedback(Body):
-    session_id: Annotated[Named, shown(128)]
-    query: Annotated[Text, shown(4096)]
-    prompt: Annotated[Text, shown(4096)]
-    response_text: Annotated[Text, shown(1024)]
+    session_id: Annotated[Named, shown(maxLength=128)]
+    query: Annotated[Text, shown(maxLength=4096)]
+    prompt: Annotated[Text, shown(maxLength=4096)]
+    response_text: Annotated[Text, shown(maxLength=1024)]
     utility: Number
     reward: Number | None = None
     metadata: Annotated[dict[str, Any], AfterValidator(finite)] | None = None

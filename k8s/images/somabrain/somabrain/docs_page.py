@@ -1,11 +1,13 @@
 """GET /docs: the OpenAPI document as a page that a browser shows without asking anybody else for scripts."""
 
 import json
+from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
+from starlette.routing import BaseRoute
 
 from somabrain.wire import Json
 
@@ -58,12 +60,22 @@ def page(document: Json) -> str:
     return f"<!DOCTYPE html><title>{title}</title><style>{STYLE}</style><h1>{title}</h1>{more}{body}"
 
 
-def install(app: FastAPI) -> None:
+def show_whole_examples(document: Json, routes: Iterable[BaseRoute]) -> None:
+    """Put the examples of answers back as they are: FastAPI leaves out every field that is null."""
+    for route in routes:
+        for answer in getattr(route, "responses", {}).values():
+            if model := answer.get("model"):
+                shown = model.model_config["json_schema_extra"]["examples"]
+                document["components"]["schemas"][model.__name__]["examples"] = shown
+
+
+def install(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
     """Serve the page, and let the document say what a bearer is."""
     generated = app.openapi
 
     def openapi() -> Json:
         document = generated()
+        show_whole_examples(document, routes)
         document["components"].setdefault("securitySchemes", {"bearer": {"type": "http", "scheme": "bearer"}})
         return document
 

@@ -35,7 +35,7 @@ HEADERS: dict[str, Json] = {
     "X-Request-ID": {"description": "Comes back as `trace_id`; generated when absent.", "schema": {"type": "string"}},
     "X-Deadline-MS": {"description": "Comes back as `deadline_ms`.", "schema": {"type": "string"}},
     "X-Idempotency-Key": {
-        "description": "Comes back as `idempotency_key`. A memory with a key that the tenant used is stored once.",
+        "description": "A key that the tenant used stores nothing again. Memory answers tell it: `idempotency_key`.",
         "schema": {"type": "string"},
     },
     "X-Universe": {"description": "The universe, where the body names none.", "schema": {"type": "string"}},

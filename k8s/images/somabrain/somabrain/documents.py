@@ -54,3 +54,12 @@ FEEDBACK: Json = {
     }
 }
 RESET: Json = {"example": {"base_lr": 0.05, "reset_history": True, "constraints": {"alpha_max": 5.0}}}
+LEVELS: Json = {"example": {"dopamine": 0.8, "acetylcholine": 0.1}}
+ACT: Json = {"example": {"task": "make coffee", "top_k": 3}}
+PLAN: Json = {"example": {"task_key": "make coffee", "max_steps": 5, "rel_types": ["depends_on"]}}
+LINK: Json = {
+    "examples": {
+        "keys": {"value": {"from_key": "make coffee", "to_key": "boil water", "type": "depends_on", "weight": 1.0}},
+        "coordinates": {"value": {"from_coord": "0.1,0.2,0.3", "to_key": "boil water"}},
+    }
+}

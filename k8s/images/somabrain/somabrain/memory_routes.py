@@ -10,12 +10,12 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from somabrain import documents, metrics, wire
 from somabrain.answers import Recalled, Remembered
-from somabrain.caller import Asking
+from somabrain.caller import Asking, universe_of
 from somabrain.documented import ECHOED, TENANT, documented
 from somabrain.embedding import embed
 from somabrain.errors import Refused, log, reason
 from somabrain.memories import store
-from somabrain.memory import UNIVERSE, memory_from
+from somabrain.memory import memory_from
 from somabrain.service import Served
 from somabrain.wire import Json, StrictRoute, TenantId, Text
 
@@ -74,7 +74,7 @@ def remember(service: Served, caller: Asking, body: Annotated[Any, Body()]) -> J
 )
 def recall(request: Request, service: Served, caller: Asking, body: Recall) -> Json:
     """Find memories: by their task, by their words, or simply the newest."""
-    universe = body.universe or request.headers.get("x-universe") or UNIVERSE
+    universe = universe_of(request, body.universe)
     vector = None if body.query is None else embed(body.query)
     try:
         with service.engine.begin() as connection:

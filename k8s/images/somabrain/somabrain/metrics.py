@@ -16,7 +16,7 @@ from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics
 TENANTS = 200
 MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"
 SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
-disable_created_metrics()
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 http_requests = Counter("somabrain_http_requests", "Answered requests.", ["method", "path", "status"])
 http_latency = Histogram("somabrain_http_latency_seconds", "Time to answer.", ["method", "path"], buckets=SECONDS)

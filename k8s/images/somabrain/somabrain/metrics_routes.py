@@ -59,7 +59,7 @@ def exposition(rows: Sequence[Row[Any]]) -> bytes:
     if MULTIPROCESS in os.environ:
         counted = CollectorRegistry()
         MultiProcessCollector(counted)  # type: ignore[no-untyped-call]
-    stored.register(Stored(rows))  # type: ignore[arg-type]
+    stored.register(Stored(rows))
     return generate_latest(counted) + generate_latest(stored)
 
 

@@ -1,0 +1,48 @@
+"""A backup, and the database put back from it, by the scripts that a person calls."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import httpx
+
+from tests.cluster.environment import CHECKOUT, Environment
+
+NAMESPACE = "somabrain-prod"
+COUNT = 'psql "$SOMABRAIN_POSTGRES_DSN" -Atc "select count(*) from memories"'
+
+
+def script(stack: Environment, name: str, file: Path) -> "subprocess.CompletedProcess[str]":
+    argv = [str(CHECKOUT / "scripts" / name), NAMESPACE, str(file)]
+    env = {**stack.variables, "KUBECONFIG": str(stack.kubeconfig)}
+    return subprocess.run(argv, env=env, text=True, capture_output=True, check=False)
+
+
+def remember(stack: Environment, what: str) -> None:
+    body = {"payload": {"task": what, "content": what}}
+    answer = httpx.post(f"http://127.0.0.1:{stack.ports['api']}/remember", json=body, timeout=30)
+    assert answer.status_code == 200, answer.text
+
+
+def test_what_was_lost_after_a_backup_is_back_and_what_came_later_is_gone(stack: Environment, tmp_path: Path) -> None:
+    file = tmp_path / "somabrain.dump"
+    remember(stack, "kept by the backup")
+    before = stack.shell(COUNT)
+    done = script(stack, "backup.sh", file)
+    assert done.returncode == 0, done.stderr
+    assert file.stat().st_mode & 0o777 == 0o600
+    remember(stack, "after the backup")
+    stack.shell('psql "$SOMABRAIN_POSTGRES_DSN" -qc "drop table memories cascade"')
+    done = script(stack, "restore.sh", file)
+    assert done.returncode == 0, done.stderr
+    assert stack.shell(COUNT) == before
+    assert httpx.get(f"http://127.0.0.1:{stack.ports['api']}/health", timeout=60).json()["ok"] is True
+
+
+def test_a_restore_that_fails_changes_nothing(stack: Environment, tmp_path: Path) -> None:
+    file = tmp_path / "somabrain.dump"
+    assert script(stack, "backup.sh", file).returncode == 0
+    before = stack.shell(COUNT)
+    os.truncate(file, file.stat().st_size // 2)
+    assert script(stack, "restore.sh", file).returncode != 0
+    assert stack.shell(COUNT) == before
