@@ -15,7 +15,7 @@ from devenv.state import Folder
 from tests.cluster.environment import CHECKOUT, FIRST_UP_S, Environment
 
 NAMESPACE, HOST, SECRET = "ingress-nginx", "somabrain.internal", "somabrain-tls"
-DIRECTORY = "https://pebble.somabrain-prod.svc:14000/dir"
+DIRECTORY = "https://pebble.pebble.svc:14000/dir"
 SECRET_RESOURCE = f"/api/v1/namespaces/{NAMESPACE}/secrets/{SECRET}"
 
 
@@ -56,9 +56,17 @@ def put(stack: Environment, pair: Pair, folder: Path) -> None:
 def test_the_runbooks_request_is_answered_without_k_once_the_settings_are_exported(stack: Environment) -> None:
     assert answers(curl(stack))
     assert "SSL certificate problem" in curl(stack, "--cacert", "/etc/ssl/certs/ca-certificates.crt")
-    python = "import ssl, urllib.request as r, sys; print(r.urlopen(sys.argv[1]).status)"
-    failed = stack.shell(f"python3 -c '{python}' https://127.0.0.1:{stack.ports['https']}/health 2>&1 || true")
-    assert "IP address mismatch" in failed or "Hostname mismatch" in failed
+    # Python's own TLS, which reads another of the exported settings.
+    code = (
+        "import socket, ssl, sys; "
+        "connection = socket.create_connection((sys.argv[1], int(sys.argv[2]))); "
+        "print(ssl.create_default_context().wrap_socket(connection, server_hostname=sys.argv[3]).version())"
+    )
+    words = f"python3 -c '{code}' 127.0.0.1 {stack.ports['https']} {HOST} 2>&1 || true"
+    assert stack.shell(words) == "TLSv1.3\n"
+    assert "certificate verify failed" in stack.shell(
+        f"export SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt\n{words}"
+    )
 
 
 def test_status_tells_whose_certificate_it_is_and_that_the_ingress_serves_that_very_one(stack: Environment) -> None:
@@ -152,13 +160,14 @@ def test_the_runbooks_script_ends_with_an_answer_over_https(stack: Environment) 
 def pebble(stack: Environment, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Let's Encrypt's test authority inside the cluster; the path of whom its own certificate is signed by."""
     folder, now = tmp_path_factory.mktemp("pebble"), datetime.now(UTC)
-    name = "pebble.somabrain-prod.svc"
+    name = "pebble.pebble.svc"
     root = certificates.new_authority("pebble", name, now)
     own = certificates.issue(root, name, now)
     for file, text in (("ca.crt", root.certificate), ("own.crt", own.certificate), ("own.key", own.key)):
         state.write(folder / file, text)
     files = (f"--cert={folder / 'own.crt'}", f"--key={folder / 'own.key'}")
-    stack.kubectl("create", "secret", "tls", "pebble-tls", *files)
+    stack.kubectl("create", "namespace", "pebble")
+    stack.kubectl("-n", "pebble", "create", "secret", "tls", "pebble-tls", *files)
     source = CHECKOUT / "tests/projects/pebble"
     target = stack.root / "k8s/images/pebble"
     target.mkdir()
@@ -181,7 +190,7 @@ def pebble(stack: Environment, tmp_path_factory: pytest.TempPathFactory) -> Iter
     yield folder / "ca.crt"
     for file, before, added in changes:
         stack.edit(file, added + before, before)
-    stack.kubectl("delete", "secret", "pebble-tls")
+    stack.kubectl("delete", "namespace", "pebble")
     stack.fine("up")
 
 
@@ -207,7 +216,7 @@ def test_an_acme_authority_issues_over_a_challenge_through_our_ingress(stack: En
     assert "Pebble Intermediate" in seen["certificate"]["signer"]
     # The whole chain: the ingress serves the intermediate too, and the client knows Pebble's root and nothing else.
     root = pebble.with_name("root.crt")
-    management = "/api/v1/namespaces/somabrain-prod/services/https:pebble:15000/proxy"
+    management = "/api/v1/namespaces/pebble/services/https:pebble:15000/proxy"
     root.write_text(stack.kubectl("get", "--raw", f"{management}/roots/0"))
     assert answers(curl(stack, "--cacert", str(root)))
     assert "SSL certificate problem" in curl(stack)
@@ -248,8 +257,8 @@ def test_what_the_authority_refuses_is_told_at_once_and_the_old_certificate_stay
 
 
 def test_an_authority_that_cannot_be_reached_is_told_when_time_is_up(stack: Environment, pebble: Path) -> None:
-    late = stack.run("tls", "up", "--issuer", DIRECTORY.replace("pebble", "nobody"), "--ca-bundle", str(pebble),
-                     "--timeout", "10s")  # fmt: skip
+    nobody = DIRECTORY.replace("pebble.pebble", "nobody.pebble")
+    late = stack.run("tls", "up", "--issuer", nobody, "--ca-bundle", str(pebble), "--timeout", "10s")
     assert late.returncode == 3
     assert "Failed to register ACME account" in late.stderr
     assert "no such host" in late.stderr
