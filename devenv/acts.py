@@ -60,6 +60,32 @@ class AwaitForwards(Act):
 
 
 @dataclass(frozen=True)
+class IssueCertificate(Act):
+    """Let the environment's own authority sign."""
+
+
+@dataclass(frozen=True)
+class DefineKinds(Act):
+    """Apply the resource definitions that an image carries in /crds."""
+
+    image: str
+
+
+@dataclass(frozen=True)
+class RequestCertificate(Act):
+    """Ask an ACME authority; `anew` drops a request that has failed, which would not be repeated for an hour."""
+
+    issuer: str
+    certificate: str
+    anew: bool
+
+
+@dataclass(frozen=True)
+class AwaitCertificate(Act):
+    certificate: str
+
+
+@dataclass(frozen=True)
 class Step:
     name: str  # "image api"
     act: Act

@@ -10,54 +10,23 @@ from typing import Annotated, Any
 
 import typer
 
-from devenv import __version__, config, errors
-from devenv.config import Settings
+from devenv import __version__, cli_forward, cli_images, cli_tls, errors
+from devenv.cli_options import PYPROJECT, AsOutput, File, Namespace, Output, confirm, duration, settings
 from devenv.errors import DevenvError
 
 app = typer.Typer(
     help="From a bare machine to a proven, production-like stack: up, test, down.",
     no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None, add_completion=False,
 )  # fmt: skip
-images_app = typer.Typer(help="The images of the stack and of the node.", no_args_is_help=True, rich_markup_mode=None)
-forward_app = typer.Typer(help="The managed port-forwards.", no_args_is_help=True, rich_markup_mode=None)
-app.add_typer(images_app, name="images")
-app.add_typer(forward_app, name="forward")
-
-
-class Output(StrEnum):
-    text = "text"
-    json = "json"
+app.add_typer(cli_forward.app, name="forward")
+app.add_typer(cli_images.app, name="images")
+app.add_typer(cli_tls.app, name="tls")
 
 
 class Format(StrEnum):
     shell = "shell"
     dotenv = "dotenv"
     json = "json"
-
-
-class Via(StrEnum):
-    auto = "auto"
-    node = "node"
-    api = "api"
-
-
-def duration(text: str) -> float:
-    from devenv.wait import seconds
-
-    try:
-        return seconds(str(text))
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
-
-
-File = Annotated[Path, typer.Option("--file", "-f", help="The file with the table [tool.devenv].")]
-Namespace = Annotated[str | None, typer.Option("--namespace", "-n", help="Another namespace than the file's.")]
-AsOutput = Annotated[Output, typer.Option("--output", "-o", help="How to print the result.")]
-PYPROJECT = Path("pyproject.toml")
-
-
-def settings(file: Path, namespace: str | None = None) -> Settings:
-    return config.load(file, os.environ, {"namespace": namespace})
 
 
 def version(wanted: bool) -> None:
@@ -94,10 +63,7 @@ def down(
     from devenv import report, verbs
 
     here = settings(file)
-    if not yes and sys.stdin.isatty():
-        question = f"Delete cluster {here.project.name} with all its data?"
-        if not typer.confirm(question, default=False, err=True):
-            raise DevenvError("nothing was deleted")
+    confirm(f"Delete cluster {here.project.name} with all its data?", yes)
     gone = verbs.down(here, report.say)
     report.say(f"removed: {', '.join(gone)}" if gone else f"{here.project.name}: nothing was there to remove")
 
@@ -172,87 +138,6 @@ def test(
     argv, environment, cwd = verbs.suite(settings(file, namespace), suite, args or [], junit, report.say)
     report.say(f"running {' '.join(argv)}")
     raise typer.Exit(subprocess.run(argv, env=environment, cwd=cwd, check=False).returncode)
-
-
-@forward_app.command("start", epilog="Example: devenv forward start --via api")
-def forward_start(
-    file: File = PYPROJECT,
-    namespace: Namespace = None,
-    via: Annotated[
-        Via, typer.Option(help="The node's address, or the API server; auto takes the first that works.")
-    ] = Via.auto,
-) -> None:
-    """Start the forwards anew; they outlive this command and end with `devenv down`."""
-    from devenv import report, verbs
-
-    verbs.forward_start(settings(file, namespace), via.value, report.say)
-
-
-@forward_app.command("status", epilog="Example: devenv forward status --watch")
-def forward_status(
-    file: File = PYPROJECT,
-    output: AsOutput = Output.text,
-    watch: Annotated[bool, typer.Option("--watch", "-w", help="Go on, and show each change.")] = False,
-) -> None:
-    """Show each forward's state, as its process sees it now. Exits 1 unless all are OPEN."""
-    from devenv import verbs
-
-    here = settings(file)
-    if watch:
-        for seen in verbs.forward_changes(here):
-            show_forwards(seen, output)
-    seen = verbs.forward_status(here)
-    show_forwards(seen, output)
-    if not seen or any(f["state"] != "OPEN" for f in seen):
-        raise typer.Exit(errors.FAILED)
-
-
-def show_forwards(seen: list[dict[str, Any]], output: Output) -> None:
-    from devenv import report, rows
-
-    if output is Output.json:
-        report.as_json(seen)
-    else:
-        report.table(rows.TRAFFIC_COLUMNS, rows.traffic_rows(seen))
-
-
-@forward_app.command("stop", epilog="Example: devenv forward stop")
-def forward_stop(file: File = PYPROJECT) -> None:
-    """Stop the forwards; `devenv up` starts them again."""
-    from devenv import report, verbs
-
-    stopped = verbs.forward_stop(settings(file))
-    report.say("forwards stopped" if stopped else "no forwards were running")
-
-
-@images_app.command("list", epilog="Example: devenv images list -o json")
-def images_list(file: File = PYPROJECT, output: AsOutput = Output.text) -> None:
-    """List the images: their names by content, where each is, and where it would come from."""
-    from devenv import report, verbs
-
-    rows = verbs.images(settings(file))
-    if output is Output.json:
-        report.as_json(rows)
-    else:
-        report.table(("NAME", "REF", "HOST", "NODE", "SOURCE"), (map(str, row.values()) for row in rows))
-
-
-@images_app.command("build", epilog="Example: devenv images build postgres")
-def images_build(names: Annotated[list[str] | None, typer.Argument()] = None, file: File = PYPROJECT) -> None:
-    """Pull or build the images that are not on this host; all that the stack needs, or those named."""
-    from devenv import report, verbs
-
-    with report.performing() as tell:
-        verbs.images_build(settings(file), names or [], tell, report.say)
-
-
-@images_app.command("load", epilog="Example: devenv images load api")
-def images_load(names: Annotated[list[str] | None, typer.Argument()] = None, file: File = PYPROJECT) -> None:
-    """Load images into the running cluster's node: those that it lacks, or those named."""
-    from devenv import report, verbs
-
-    with report.performing() as tell:
-        verbs.images_load(settings(file), names or [], tell, report.say)
 
 
 def show_status(result: dict[str, Any], output: Output) -> None:

@@ -18,6 +18,12 @@ from devenv.places import place
 # RFC 1123 label; kind adds "-control-plane" to the cluster name and a host name ends at 63 characters.
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=40)]
 Workload = Annotated[str, StringConstraints(pattern=r"^(job|deployment|statefulset|daemonset)/[a-z0-9][-a-z0-9.]*$")]
+LOCAL = "local"  # the issuer that is the environment's own
+Host = Annotated[
+    str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$", max_length=253)
+]
+Issuer = Annotated[str, StringConstraints(pattern=r"^(local|letsencrypt|letsencrypt-staging|https://\S+)$")]
+ObjectName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][-a-z0-9.]*$", max_length=253)]
 REFERENCE = re.compile(r"\$\{([^}]*)\}")
 
 
@@ -68,6 +74,19 @@ class Forward(Table):
         return int(self.ports.split(":")[1])
 
 
+class Tls(Table):
+    """The certificate of an Ingress: for which host, in which Secret, from whom."""
+
+    host: Host
+    ingress: ObjectName
+    secret: ObjectName
+    namespace: Name | None = None  # of both, if not the project's
+    issuer: Issuer = LOCAL
+    ingress_class: Annotated[ObjectName, Field(alias="ingress-class")] = "nginx"  # that answers ACME's challenges
+    ca_bundle: Annotated[Path | None, Field(alias="ca-bundle")] = None  # whom an ACME directory's own TLS is signed by
+    email: str | None = None  # for the ACME account
+
+
 class Suite(Table):
     """A test suite: the command that runs it, and settings of its own."""
 
@@ -88,6 +107,7 @@ class Project(Table):
     images: dict[Name, Image] = {}
     forwards: dict[Name, Forward] = {}
     secrets: dict[str, dict[str, str]] = {}
+    tls: Tls | None = None
     env: dict[str, str] = {}
     tests: dict[str, Suite] = {}
 
@@ -150,6 +170,10 @@ def overridden(table: Any, environ: Mapping[str, str], flags: Mapping[str, str |
     for key in ("name", "namespace"):
         if value := flags.get(key) or environ.get(f"DEVENV_{key.upper()}"):
             laid[key] = value
+    asked = {key: value for key in ("issuer", "ca-bundle") if (value := flags.get(f"tls.{key}"))}
+    if asked and isinstance(laid.get("tls"), dict):
+        # Another issuer has another authority behind it.
+        laid["tls"] = {k: v for k, v in laid["tls"].items() if k != "ca-bundle"} | asked
     forwards = laid.get("forwards")
     if isinstance(forwards, dict):
         laid["forwards"] = {name: moved(name, f, environ) for name, f in forwards.items()}
@@ -175,6 +199,8 @@ def inconsistencies(settings: Settings) -> list[tuple[tuple[str, ...], str]]:
             faults.append((where, "needs `pull`, `build` or both"))
         elif image.build and not (settings.path(image.build) / "Dockerfile").is_file():
             faults.append(((*where, "build"), f"{image.build}/Dockerfile: no such file"))
+    if project.tls and project.tls.ca_bundle and not settings.path(project.tls.ca_bundle).is_file():
+        faults.append((("tls", "ca-bundle"), f"{project.tls.ca_bundle}: no such file"))
     taken: dict[int, str] = {}
     for name, forward in project.forwards.items():
         first = taken.setdefault(forward.local_port, name)

@@ -1,10 +1,12 @@
 """The Docker host: the only module that talks to Docker's API."""
 
+import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -102,6 +104,19 @@ def save(ref: str) -> Iterator[bytes]:
     """Yield the image as `docker save` writes it."""
     with explained(f"save {ref}"):
         yield from client().api.get_image(ref, chunk_size=1 << 20)
+
+
+def files(ref: str, folder: str) -> dict[str, bytes]:
+    """Return the files of a folder of an image, by name."""
+    with explained(f"look into {ref}"):
+        made = client().api.create_container(ref)
+        try:
+            archive = b"".join(client().api.get_archive(made["Id"], folder)[0])
+        finally:
+            client().api.remove_container(made["Id"])
+    with tarfile.open(fileobj=BytesIO(archive)) as packed:
+        found = {m.name.rpartition("/")[2]: packed.extractfile(m) for m in packed.getmembers() if m.isfile()}
+        return {name: file.read() for name, file in found.items() if file}
 
 
 def cluster_container(cluster: str) -> Container | None:

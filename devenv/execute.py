@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from graphlib import TopologicalSorter
 from time import monotonic
 
-from devenv import acts, forward, images, kind, manifest, node, observe, process, state
+from devenv import acts, forward, images, kind, manifest, node, observe, process, provision, request, state
 from devenv.acts import Step
 from devenv.errors import DevenvError, TimedOut
 from devenv.kube import Api
@@ -17,7 +17,7 @@ from devenv.stack import Stack
 from devenv.state import Folder
 from devenv.wait import settle
 
-API_WITHIN_S, JOB_GONE_WITHIN_S, FORWARDS_WITHIN_S = 120.0, 60.0, 60.0
+API_WITHIN_S, GONE_WITHIN_S, FORWARDS_WITHIN_S = 120.0, 60.0, 60.0
 
 
 @dataclass(frozen=True)
@@ -97,6 +97,15 @@ class Hand:
             case acts.DeleteObject(key):
                 self.api().delete(observe.stray(key))
                 return ""
+            case acts.IssueCertificate():
+                assert self.project.tls
+                return provision.issue(self.api(), self.where, self.project.tls, self.project.name, self.delete_whole)
+            case acts.DefineKinds(image):
+                return request.define(self.api(), self.want.images[image].ref)
+            case acts.RequestCertificate(issuer, certificate, anew):
+                return self.request(issuer, certificate, anew)
+            case acts.AwaitCertificate(certificate):
+                return self.await_certificate(certificate, within_s)
             case acts.StartForwards():
                 return self.start_forwards()
             case acts.AwaitForwards():
@@ -152,14 +161,37 @@ class Hand:
     def run_job(self, key: str) -> str:
         """Run a Job anew: a Job's template cannot be changed, so the old one goes first."""
         api, job = self.api(), self.want.object(key)
-        api.delete(job)
+        self.delete_whole(job)
+        api.apply(job)
+        return ""
+
+    def delete_whole(self, obj: manifest.Document) -> None:
+        """Delete an object and see it gone with what it owns."""
+        api = self.api()
+        api.delete(obj)
 
         def gone() -> Readiness:
-            there = api.get(job) is not None
-            return Readiness(Level.PENDING if there else Level.READY, key, "its last run is being deleted")
+            there = api.get(obj) is not None
+            return Readiness(Level.PENDING if there else Level.READY, manifest.key(obj), "is being deleted")
 
-        self.settled(settle(gone, JOB_GONE_WITHIN_S, process.called_off()), JOB_GONE_WITHIN_S)
-        api.apply(job)
+        self.settled(settle(gone, GONE_WITHIN_S, process.called_off()), GONE_WITHIN_S)
+
+    def request(self, issuer: str, certificate: str, anew: bool) -> str:
+        api = self.api()
+        if anew:
+            # The issuer too: an authority that has lost our account is asked for another.
+            self.delete_whole(self.want.object(certificate))
+            self.delete_whole(self.want.object(issuer))
+        api.apply(self.want.object(issuer))
+        api.apply(self.want.object(certificate))
+        return ""
+
+    def await_certificate(self, key: str, within_s: float) -> str:
+        """Wait for the authority's answer; the Secret is cert-manager's alone then."""
+        api, wanted = self.api(), self.want.object(key)
+        self.settled(settle(lambda: request.look(api, wanted), within_s, process.called_off()), within_s)
+        assert self.project.tls
+        provision.hand_over(api, self.project.tls)
         return ""
 
     def await_ready(self, key: str, within_s: float) -> str:
@@ -176,7 +208,8 @@ class Hand:
         if process.called_off().is_set():
             raise DevenvError(f"{seen.what}: called off")
         if seen.level is Level.FAILED:
-            raise DevenvError(f"{seen.what} failed: {seen.why}{words}{advice(seen, self.project.namespace)}")
+            verb = "tls up" if seen.what.startswith("certificate/") else "up"
+            raise DevenvError(f"{seen.what} failed: {seen.why}{words}{advice(seen, self.project.namespace, verb)}")
         raise TimedOut(f"{seen.what} is not ready after {within_s:.0f} s: {seen.why}{words}")
 
     def start_forwards(self, via: str = forward.AUTO) -> str:
@@ -202,9 +235,9 @@ def forwards_open(where: Folder) -> Readiness:
     return Readiness(Level.PENDING if closed else Level.READY, "forwards", closed)
 
 
-def advice(seen: Readiness, namespace: str) -> str:
+def advice(seen: Readiness, namespace: str, verb: str) -> str:
     what, _, elsewhere = (f"pod/{seen.culprit}" if seen.culprit else seen.what).partition("@")
-    return f"\nnext: kubectl -n {elsewhere or namespace} describe {what}; mend it and run `devenv up` again"
+    return f"\nnext: kubectl -n {elsewhere or namespace} describe {what}; mend it and run `devenv {verb}` again"
 
 
 def remove(name: str, where: Folder) -> list[str]:

@@ -88,6 +88,12 @@ class Api:
             items += found.to_dict()["items"]
         return [manifest.at_home({**item, "apiVersion": api_version, "kind": kind}, self.namespace) for item in items]
 
+    def everywhere(self, api_version: str, kind: str) -> list[Document]:
+        """Return the objects of a kind that has no namespace."""
+        with explained(f"list {kind}"):
+            found = self._resource(api_version, kind).get(_request_timeout=REQUEST_WITHIN_S)
+        return [{**item, "apiVersion": api_version, "kind": kind} for item in found.to_dict()["items"]]
+
     def ours(self, wanted: Iterable[Document], namespaces: Iterable[str]) -> list[Document]:
         """Return what devenv applied: the wanted objects that are there, and whatever else it may remove again."""
         label, places = f"{MANAGED_BY}={MANAGER}", tuple(namespaces)

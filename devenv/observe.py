@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
-from devenv import docker_host, forward, images, kind, manifest, node, readiness, state
+from devenv import docker_host, forward, images, kind, manifest, node, provision, readiness, state
 from devenv.config import Settings
 from devenv.errors import DevenvError
 from devenv.kube import NAMESPACED, Api
@@ -48,6 +48,7 @@ def snapshot(want: Stack, where: Folder) -> Observed:
             sources={key: manifest.source(obj) for key, obj in ours.items()},
             readiness={key: readiness.of(key, ours.get(key), pods, sets) for key in runs},
             strays=tuple(sorted(ours.keys() - {manifest.key(o) for o in want.objects})),
+            certificate=provision.look(api, where, project.tls) if project.tls else None,
             forwards_hash=forward.served_hash(where),
             forwards_closed=forward.closed(where),
         )

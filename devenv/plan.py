@@ -5,12 +5,13 @@ from dataclasses import dataclass, field
 from enum import Enum
 from graphlib import TopologicalSorter
 
-from devenv import manifest
+from devenv import manifest, tls
 from devenv.acts import (
     ApplyObjects,
     AwaitForwards,
     AwaitReady,
     DeleteObject,
+    IssueCertificate,
     LoadImage,
     MakeCluster,
     ObtainImage,
@@ -19,6 +20,7 @@ from devenv.acts import (
     Step,
     WriteEnvFile,
 )
+from devenv.config import LOCAL
 from devenv.graph import Image
 from devenv.manifest import Document
 from devenv.readiness import Level, Readiness
@@ -46,6 +48,7 @@ class Observed:
     sources: Mapping[str, str] = field(default_factory=dict)  # object -> hash of the source it was applied from
     readiness: Mapping[str, Readiness] = field(default_factory=dict)
     strays: tuple[str, ...] = ()  # objects of ours that are wanted no more
+    certificate: tls.Seen | None = None  # of the ingress, where one is wanted and the cluster runs
     forwards_hash: str = ""  # of the forwards that a living process serves, or nothing
     forwards_closed: str = ""  # why not all of these lead to a service that answers, or nothing
 
@@ -87,7 +90,21 @@ def missing(want: Stack, have: Observed) -> Iterator[Step]:
     yield from load_steps(want, have, want.wanted_images)
     changed = {manifest.key(o): change(o, have) for o in want.objects}
     yield from object_steps(want, have, {key: why for key, why in changed.items() if why})
+    yield from certificate_steps(want, have)
     yield from forward_steps(want, have)
+
+
+def certificate_steps(want: Stack, have: Observed) -> Iterator[Step]:
+    table = want.settings.project.tls
+    if table is None:
+        return
+    absent = "" if table.issuer != LOCAL else "is not in the cluster"
+    if why := tls.upkeep_due(table.issuer, table.host, have.certificate) if have.certificate else absent:
+        yield certificate_step(table.host, why)
+
+
+def certificate_step(host: str, why: str) -> Step:
+    return Step(f"certificate {host}", IssueCertificate(), why, 30, ("cluster", "objects"))
 
 
 def tag(image: Image) -> str:

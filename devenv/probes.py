@@ -24,7 +24,8 @@ async def probe(kind: str, connection: socket.socket) -> str:
             try:
                 return await answer(kind, reader, writer)
             finally:
-                writer.close()
+                # Not close(): that of TLS waits for the other side's word, on a socket that its owner closes now.
+                writer.transport.abort()
     except TimeoutError:
         return f"no answer within {WITHIN_S:.0f} s"
     except (OSError, asyncio.IncompleteReadError) as error:

@@ -17,7 +17,7 @@ from devenv.ways import Spec, Way
 
 PAUSE_S = 0.05  # between two attempts to reach a pod that is ready: kube-proxy may not know of it yet
 LOOK_S = 1.0  # between two looks while no pod is ready; news of one end the wait
-OPEN_PAUSE_S, OTHER_PAUSE_S = 2.0, 0.25  # between two probes
+OPEN_PAUSE_S, OTHER_PAUSE_S = 5.0, 0.25  # between two probes; news of the endpoints end the wait
 PROBE_HOLD_S, PROBE_LED_WITHIN_S = 1.0, 5.0
 CONNECTING, OPEN, HOLDING, LOST = "CONNECTING", "OPEN", "HOLDING", "LOST"
 

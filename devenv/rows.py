@@ -45,3 +45,21 @@ def size(count: int | None) -> str:
         return "-"
     power = min(4, max(0, (len(str(count)) - 1) // 3))
     return f"{count / 1000**power:.3g} {('B', 'kB', 'MB', 'GB', 'TB')[power]}"
+
+
+def certificate_rows(seen: dict[str, Any]) -> list[list[str]]:
+    """Return what is told of a certificate, a fact a line."""
+    rows = [
+        ["host", seen["host"]],
+        ["secret", f"{seen['secret']}@{seen['namespace']}"],
+        ["issuer", seen["issuer"] or "-"],
+    ]
+    if facts := seen["certificate"]:
+        rows += [
+            ["names", ", ".join(facts["hosts"])],
+            ["signer", facts["signer"]],
+            ["valid", f"{facts['not_before'][:10]} to {facts['not_after'][:10]}, {facts['days_left']} days left"],
+            ["sha256", facts["sha256"]],
+        ]
+    served = f"by {seen['address']}" if seen["served"] else f"no: {seen['why']}"
+    return [*rows, ["served", served]]

@@ -69,6 +69,14 @@ def own_sources() -> dict[str, Source]:
     return {f.name: Source(released.get(f.name), f, read_folder(f)) for f in folders}
 
 
+def cert_manager(ref: str) -> list[Document]:
+    """Return the objects that run cert-manager's controllers from our image."""
+    import yaml
+
+    text = (Path(str(files("devenv").joinpath("cluster"))) / "cert-manager.yaml").read_text()
+    return [*yaml.safe_load_all(text.replace("IMAGE", ref))]
+
+
 def source(settings: Settings, image: Image) -> Source:
     folder = settings.path(image.build) if image.build else None
     return Source(image.pull, folder, read_folder(folder) if folder else (), tuple(sorted(image.args.items())))

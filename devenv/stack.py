@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from devenv import config, manifest
-from devenv.config import Settings
+from devenv.config import Settings, Tls
 from devenv.digest import of_value
 from devenv.errors import UsageError
 from devenv.graph import Image, Source, resolve
@@ -80,6 +80,8 @@ def make(
         forward, way = forward_and_way(settings, name, objects)
         forwards.append(forward)
         ways.append(way)
+    if project.tls and (fault := ingress_fault(settings, project.tls, objects)):
+        raise UsageError(f"{settings.file}: tls: {fault}")
     if faults := missing_gates(project.gates, objects):
         raise UsageError(f"{settings.file}: gates: {', '.join(faults)}: no such object in {project.manifests}")
     hashes = {manifest.key(o): of_value(o) for o in objects if o["kind"] in ("ConfigMap", "Secret")}
@@ -134,6 +136,20 @@ def forward_and_way(settings: Settings, name: str, objects: Iterable[Document]) 
 def missing_gates(gates: Iterable[str], objects: Iterable[Document]) -> list[str]:
     there = {manifest.key(o) for o in objects}
     return [gate for gate in gates if gate not in there]
+
+
+def ingress_fault(settings: Settings, table: Tls, objects: Iterable[Document]) -> str:
+    """Return what the Ingress of the manifests and the table of the certificate do not agree on, or nothing."""
+    place = {"namespace": table.namespace} if table.namespace else {}
+    named = {"kind": "Ingress", "metadata": {"name": table.ingress, **place}}
+    key = manifest.key(manifest.at_home(named, settings.project.namespace))
+    ingress = next((o for o in objects if manifest.key(o) == key), None)
+    if ingress is None:
+        return f"no {key} in the manifests"
+    entries = ingress["spec"].get("tls") or ()
+    if not any(table.host in (e.get("hosts") or ()) and e.get("secretName") == table.secret for e in entries):
+        return f"{key} does not serve {table.host} with secret {table.secret}"
+    return ""
 
 
 def exports(settings: Settings, env_file: Mapping[str, str], run: str) -> dict[str, str]:

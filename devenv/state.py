@@ -44,6 +44,20 @@ class Folder:
     def forwards_lock(self) -> Path:
         return self.path / "forwards.lock"
 
+    @property
+    def authority(self) -> Path:
+        """The certificate of the environment's own authority."""
+        return self.path / "authority.crt"
+
+    @property
+    def authority_key(self) -> Path:
+        return self.path / "authority.key"
+
+    @property
+    def bundle(self) -> Path:
+        """The system's authorities, and ours."""
+        return self.path / "authorities.crt"
+
     def log(self, name: str) -> Path:
         return self.path / "logs" / f"{name}.log"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from devenv import execute, forward, kind, manifest, observe, process, sources, stack, state
+from devenv import execute, forward, kind, manifest, observe, process, sources, stack, state, trust
 from devenv import plan as planning
 from devenv.acts import LoadImage, ObtainImage, Step
 from devenv.config import Settings
@@ -105,7 +105,8 @@ def exports(settings: Settings, say: Say) -> dict[str, str]:
             raise DevenvError(f"{why}\nnext: devenv forward start")
     env_file, _ = sources.environment(settings)
     run = uuid4().hex[:8]
-    return {**stack.exports(settings, env_file, run), "KUBECONFIG": str(where.kubeconfig)}
+    trusted = trust.exports(where) if settings.project.tls else {}
+    return {**trusted, **stack.exports(settings, env_file, run), "KUBECONFIG": str(where.kubeconfig)}
 
 
 def as_text(values: dict[str, str], export: bool) -> str:

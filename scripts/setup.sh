@@ -186,13 +186,13 @@ quiet() {
 
 # --- What images are built with ---------------------------------------------------------------------------------
 
-# Images are pulled where a registry answers. Only where none does are they built, with Go and debootstrap.
+# Go makes what nobody has released, such as the ingress's controller. Other images are pulled where a registry
+# answers; only where none does are they built, and then debootstrap makes their base.
 builders() {
-	has_go && has debootstrap && return
-	registry_answers && return
-	say "no image registry answers: images will be built on this machine"
-	has debootstrap || install_packages debootstrap
 	go_toolchain
+	if has debootstrap || registry_answers; then return; fi
+	say "no image registry answers: images will be built on this machine"
+	install_packages debootstrap
 }
 
 registry_answers() {

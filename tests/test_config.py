@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from devenv import config
+from devenv.config import Tls
 from devenv.errors import UsageError
 
 WHOLE = """
@@ -107,3 +108,45 @@ def test_references_are_replaced_and_an_unset_one_is_told(tmp_path: Path) -> Non
     assert config.substituted(text, project, {"SECRET": "s"}, run="r") == "shop/shop/r/8080/s"
     with pytest.raises(UsageError, match=r"\.env: SECRET is missing"):
         config.substituted(text, project, {}, run="r")
+
+
+SECURED = f"""{WHOLE}
+[tool.devenv.tls]
+host = "shop.internal"
+ingress = "shop"
+secret = "shop-tls"
+ca-bundle = "pyproject.toml"
+"""
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (('"shop.internal"', '"Shop.internal"'), "line 17: tls.host: 'Shop.internal' does not match"),
+        (('"shop.internal"', '"*.internal"'), "line 17: tls.host: '*.internal' does not match"),
+        (('"shop.internal"', f'"{"a." * 127}a"'), "line 17: tls.host:"),
+        (('"shop-tls"', '"shop_tls"'), "line 19: tls.secret: 'shop_tls' does not match"),
+        (('secret = "shop-tls"', ""), "line 16: tls.secret: is missing"),
+        (("ca-bundle = ", 'issuer = "http://plain"\n#'), "line 20: tls.issuer: 'http://plain' does not match"),
+        (("ca-bundle = ", 'issuer = "letsencript"\n#'), "line 20: tls.issuer: 'letsencript' does not match"),
+        (('"pyproject.toml"', '"nowhere.pem"'), "line 20: tls.ca-bundle: nowhere.pem: no such file"),
+        (("ca-bundle", "colour"), "line 20: tls.colour: unknown key"),
+    ],
+)
+def test_faults_of_the_certificates_table_are_told(tmp_path: Path, change: tuple[str, str], told: str) -> None:
+    config.load(write(tmp_path, SECURED), {}, {})
+    with pytest.raises(UsageError, match="1 fault in") as raised:
+        config.load(write(tmp_path, SECURED.replace(*change)), {}, {})
+    assert told in str(raised.value)
+
+
+def test_another_issuer_on_the_command_line_is_not_taken_with_the_files_bundle(tmp_path: Path) -> None:
+    file = write(tmp_path, SECURED)
+    assert config.load(file, {}, {"tls.issuer": None, "tls.ca-bundle": None}).project.tls == Tls.model_validate(
+        {"host": "shop.internal", "ingress": "shop", "secret": "shop-tls", "ca-bundle": Path("pyproject.toml")}
+    )
+    asked = config.load(file, {}, {"tls.issuer": "https://acme.example/dir"}).project.tls
+    assert asked
+    assert (asked.issuer, asked.ca_bundle) == ("https://acme.example/dir", None)
+    plain = config.load(write(tmp_path, WHOLE), {}, {"tls.issuer": "letsencrypt"})
+    assert plain.project.tls is None

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from devenv import manifest, stack
-from devenv.acts import Step
+from devenv.acts import IssueCertificate, Step
 from devenv.config import Forward, Image, Project, Settings, Suite
 from devenv.errors import UsageError
 from devenv.graph import File, Source
@@ -17,6 +18,7 @@ from devenv.manifest import Document
 from devenv.plan import Cluster, Observed, make_plan
 from devenv.readiness import Level, Readiness
 from devenv.stack import Stack
+from devenv.tls import Held, Seen
 
 
 def folder(name: str, dockerfile: str) -> Source:
@@ -200,3 +202,48 @@ def test_a_changed_secret_rolls_out_what_reads_it() -> None:
 def test_what_the_manifests_and_the_table_do_not_agree_on_is_refused(change: dict[str, Any], told: str) -> None:
     with pytest.raises(UsageError, match=told):
         wanted(**change)
+
+
+INGRESS: Document = {
+    "apiVersion": "networking.k8s.io/v1",
+    "kind": "Ingress",
+    "metadata": {"name": "shop"},
+    "spec": {"tls": [{"hosts": ["shop.internal"], "secretName": "shop-tls"}]},
+}
+TLS = {"host": "shop.internal", "ingress": "shop", "secret": "shop-tls"}
+
+
+def secured(**changes: Any) -> Stack:
+    return wanted([*DOCUMENTS, INGRESS], tls={**TLS, **changes})
+
+
+def test_a_local_certificate_is_part_of_the_plan_after_the_objects_and_with_its_cause() -> None:
+    step = next(s for s in make_plan(secured(), Observed()) if s.name == "certificate shop.internal")
+    assert (step.cause, step.needs) == ("is not in the cluster", ("cluster", "objects"))
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    seen = Seen(now, None, Held("local", fault="is broken"))
+    (only,) = make_plan(secured(), replace(done(secured()), certificate=seen))
+    assert f"{only.name}: {only.cause}" == "certificate shop.internal: there is no authority yet"
+
+
+def test_a_certificate_of_somebody_else_is_no_part_of_the_plan() -> None:
+    want = secured(issuer="letsencrypt")
+    assert not any(isinstance(s.act, IssueCertificate) for s in make_plan(want, Observed()))
+    seen = Seen(datetime(2026, 1, 1, tzinfo=UTC), None, None)
+    assert make_plan(want, replace(done(want), certificate=seen)) == ()
+    own = replace(seen, held=Held("https://acme.example/dir", fault="is broken"))
+    assert make_plan(secured(), replace(done(secured()), certificate=own)) == ()
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"ingress": "other"}, "tls: no ingress/other in the manifests"),
+        ({"namespace": "edge"}, "tls: no ingress/shop@edge in the manifests"),
+        ({"secret": "other"}, "tls: ingress/shop does not serve shop.internal with secret other"),
+        ({"host": "other.internal"}, "tls: ingress/shop does not serve other.internal with secret shop-tls"),
+    ],
+)
+def test_a_certificate_that_the_ingress_does_not_name_is_refused(change: dict[str, str], told: str) -> None:
+    with pytest.raises(UsageError, match=told):
+        secured(**change)

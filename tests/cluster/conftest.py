@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.cluster import ingress as ingresses
 from tests.cluster.environment import CHECKOUT, FIRST_UP_S, MARK, Environment, copied, free_ports
+from tests.cluster.ingress import Ingress
+from tests.cluster.objects import NAMESPACE
 
 SUITES = ("tests/__init__.py", "tests/service", "tests/test_cognition_learning.py")
 STACK = ("pyproject.toml", ".env.example", "k8s", "scripts", *SUITES)
@@ -18,12 +21,26 @@ STACK = ("pyproject.toml", ".env.example", "k8s", "scripts", *SUITES)
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Environment]:
     """The project's own stack, up."""
     root = copied(CHECKOUT, tmp_path_factory.mktemp("stack"), STACK)
-    names = ("api", "memory", "redis", "postgres")
-    env = Environment(f"t{MARK}-stack", root, dict(zip(names, free_ports(4), strict=True)))
+    names = ("api", "memory", "redis", "postgres", "https")
+    env = Environment(f"t{MARK}-stack", root, dict(zip(names, free_ports(5), strict=True)))
     env.fine("down")
     env.fine("up", within_s=FIRST_UP_S)
     yield env
     env.fine("down")
+
+
+@pytest.fixture(scope="session")
+def ingress(stack: Environment, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ingress]:
+    """The ingress of the stack's cluster, with backends to lead to."""
+    yield ingresses.installed(stack, tmp_path_factory.mktemp("certificates"))
+    stack.kubectl("delete", "namespace", NAMESPACE, "--wait=false")
+
+
+@pytest.fixture
+def no_ingresses(ingress: Ingress) -> Iterator[None]:
+    """Nothing is left of a scenario's Ingresses and certificates."""
+    yield
+    ingress.env.kubectl("-n", NAMESPACE, "delete", "ingresses,secrets", "--all")
 
 
 @pytest.fixture(scope="session")

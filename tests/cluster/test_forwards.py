@@ -33,6 +33,12 @@ def forwarder(stack: Environment) -> psutil.Process:
     return psutil.Process(int((stack.kubeconfig.parent / "forwards.lock").read_text()))
 
 
+def kill_forwarder(stack: Environment) -> None:
+    process = forwarder(stack)
+    process.send_signal(signal.SIGKILL)
+    process.wait(10)
+
+
 @pytest.fixture(params=["node", "api"])
 def way(stack: Environment, request: pytest.FixtureRequest) -> Iterator[str]:
     """Both ways have to keep the promise; the rest of the tests go the fast one."""
@@ -243,7 +249,7 @@ def test_a_node_that_does_not_run_is_lost_and_found(stack: Environment) -> None:
 
 
 def test_a_killed_forwards_process_is_told_of_and_started_by_the_next_command(stack: Environment) -> None:
-    forwarder(stack).send_signal(signal.SIGKILL)
+    kill_forwarder(stack)
     seen = stack.run("forward", "status")
     assert seen.returncode == 1
     assert seen.stdout.count("LOST") == len(stack.ports)
@@ -257,7 +263,7 @@ def test_a_killed_forwards_process_is_told_of_and_started_by_the_next_command(st
 
 
 def test_a_port_that_somebody_else_took_is_told_with_its_holder_and_nothing_is_exported(stack: Environment) -> None:
-    forwarder(stack).send_signal(signal.SIGKILL)
+    kill_forwarder(stack)
     with socket.create_server(("127.0.0.1", stack.ports["redis"])):
         refused = stack.run("env")
         assert refused.returncode == 1

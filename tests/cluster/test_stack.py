@@ -36,6 +36,7 @@ def test_up_ends_with_everything_ready(stack: Environment) -> None:
     workloads = {w["name"]: w["state"] for w in seen["workloads"]}  # type: ignore[attr-defined]
     assert workloads == dict.fromkeys(
         [
+            "deployment/ingress-nginx-controller@ingress-nginx",
             "deployment/somabrain",
             "deployment/sb-opa",
             "deployment/sb-redis",

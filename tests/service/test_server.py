@@ -1,17 +1,13 @@
 """The service as a process of its own, with everything it needs gone: what it still answers, and how soon."""
 
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 
 import httpx
 import pytest
 
-from tests.service.programs import environment, silent_port
+from tests.service.programs import served, silent_port
 
-START_S = 30
 TOKEN = "a-token"  # noqa: S105
 SURE = {"X-Model-Confidence": "1"}
 KNOWN = {"Authorization": f"Bearer {TOKEN}"}
@@ -22,48 +18,15 @@ ADMIN = {"Authorization": f"Bearer {ADMIN_TOKEN}"}
 @pytest.fixture(scope="module")
 def alone() -> Iterator[httpx.Client]:
     """A service that asks for a token, and finds neither Postgres nor Redis nor OPA."""
-    with silent_port() as opa, serving(SOMABRAIN_OPA_URL=f"http://127.0.0.1:{opa}", SOMA_OPA_FAIL_CLOSED="1") as client:
-        yield client
-
-
-@contextmanager
-def serving(**settings: str) -> Iterator[httpx.Client]:
-    """A service of its own, with a token and these settings, which finds neither Postgres nor Redis."""
-    with ExitStack() as held:
-        postgres, redis = (held.enter_context(silent_port()) for _ in range(2))
-        with silent_port() as free:
-            port = free
-        env = environment(
-            SOMABRAIN_HOST="127.0.0.1",
-            SOMABRAIN_PORT=str(port),
-            SOMABRAIN_POSTGRES_DSN=f"postgresql://a:b@127.0.0.1:{postgres}/c",
-            SOMABRAIN_REDIS_URL=f"redis://127.0.0.1:{redis}/0",
-            SOMABRAIN_API_TOKEN=TOKEN,
-            SOMABRAIN_MAX_BODY_BYTES="1000",
-            **settings,
-        )
-        process = subprocess.Popen([sys.executable, "-m", "somabrain"], env=env, stderr=subprocess.PIPE, text=True)
-        try:
-            with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10, trust_env=False) as client:
-                await_life(client, process)
-                yield client
-        finally:
-            process.terminate()
-            process.communicate(timeout=START_S)
-
-
-def await_life(client: httpx.Client, process: subprocess.Popen[str]) -> None:
-    end = time.monotonic() + START_S
-    while True:
-        try:
-            assert client.get("/healthz").json() == {"ok": True}
-        except httpx.TransportError:
-            if process.poll() is not None or time.monotonic() > end:
-                process.terminate()
-                pytest.fail(f"the service does not serve: {process.communicate(timeout=START_S)[1]}", pytrace=False)
-            time.sleep(0.1)
-        else:
-            return
+    with silent_port() as opa:
+        settings = {
+            "SOMABRAIN_OPA_URL": f"http://127.0.0.1:{opa}",
+            "SOMA_OPA_FAIL_CLOSED": "1",
+            "SOMABRAIN_API_TOKEN": TOKEN,
+            "SOMABRAIN_MAX_BODY_BYTES": "1000",
+        }
+        with served(**settings) as client:
+            yield client
 
 
 def test_it_lives_but_is_not_ready_and_says_so_within_a_second(alone: httpx.Client) -> None:
@@ -134,7 +97,7 @@ def test_a_tenant_that_is_none_is_refused_before_the_policy_is_asked(alone: http
 @pytest.mark.parametrize("off", ["", "1"])
 def test_where_an_admin_token_is_configured_only_its_bearer_sets_neuromodulators(off: str) -> None:
     """503 is the word of a service without Postgres: the request came that far."""
-    with serving(SOMABRAIN_ADMIN_TOKEN=ADMIN_TOKEN, SOMABRAIN_DISABLE_AUTH=off) as client:
+    with served(SOMABRAIN_API_TOKEN=TOKEN, SOMABRAIN_ADMIN_TOKEN=ADMIN_TOKEN, SOMABRAIN_DISABLE_AUTH=off) as client:
 
         def told(headers: dict[str, str]) -> tuple[int, str]:
             answer = client.post("/neuromodulators", json={"dopamine": 0.8}, headers=headers)
@@ -149,7 +112,85 @@ def test_where_an_admin_token_is_configured_only_its_bearer_sets_neuromodulators
 
 
 def test_without_an_admin_token_the_token_is_enough_to_set_neuromodulators() -> None:
-    with serving() as client:
+    with served(SOMABRAIN_API_TOKEN=TOKEN) as client:
         assert client.post("/neuromodulators", json={}, headers=ADMIN).status_code == 403
         answer = client.post("/neuromodulators", json={}, headers=KNOWN)
         assert (answer.status_code, "postgres unavailable" in answer.json()["detail"]) == (503, True)
+
+
+def counted(client: httpx.Client, series: str) -> float:
+    answer = client.get("/metrics")
+    assert answer.status_code == 200
+    return sum(float(line.rsplit(" ", 1)[1]) for line in answer.text.splitlines() if line.startswith(series))
+
+
+def test_metrics_are_answered_without_token_and_without_anything_else(alone: httpx.Client) -> None:
+    requests = 'somabrain_http_requests_total{method="GET",path="/context/adaptation/state",status="401"}'
+    before, denied = counted(alone, requests), counted(alone, "somabrain_opa_deny_total")
+    alone.get("/context/adaptation/state")
+    assert counted(alone, requests) == before + 1
+    assert alone.get("/context/adaptation/state", headers=KNOWN).status_code == 403
+    assert counted(alone, "somabrain_opa_deny_total") == denied + 1
+    assert "somabrain_learning_retrieval_alpha{" not in alone.get("/metrics").text
+
+
+def test_every_worker_tells_the_sum_of_all() -> None:
+    with served(SOMABRAIN_WORKERS="2", SOMABRAIN_DISABLE_AUTH="1") as client:
+        for n in range(1, 21):
+            # A connection of its own each time, so that both workers get some.
+            assert httpx.get(f"{client.base_url}/nothing", trust_env=False).status_code == 404
+            series = 'somabrain_http_requests_total{method="GET",path="other",status="404"}'
+            told = httpx.get(f"{client.base_url}/metrics", trust_env=False).text
+            assert f"{series} {n}.0" in told.splitlines()
+        assert counted(client, "somabrain_utility_value") == 0.0
+
+
+@pytest.fixture(scope="module")
+def storeless() -> Iterator[httpx.Client]:
+    """A sandbox of two tenants, open to all, without its stores, whose policy is asked but not needed."""
+    with silent_port() as opa:
+        settings = {
+            "SOMABRAIN_OPA_URL": f"http://127.0.0.1:{opa}",
+            "SOMABRAIN_DISABLE_AUTH": "Yes",
+            "SOMABRAIN_SANDBOX_TENANTS": "one, two",
+        }
+        with served(**settings) as client:
+            yield client
+
+
+FEEDBACK = {"session_id": "s", "query": "q", "prompt": "p", "response_text": "r", "utility": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "says"),
+    [
+        ("/remember", {"task": "a"}, 503, "memory backend unavailable"),
+        ("/recall", {"query": "a"}, 503, "memory backend unavailable"),
+        ("/context/evaluate", {"session_id": "s", "query": "a"}, 500, "context build failed: "),
+        ("/context/feedback", FEEDBACK, 500, "feedback persist failed: "),
+    ],
+)
+def test_without_postgres_nothing_is_pretended(
+    storeless: httpx.Client, path: str, body: dict[str, str], status: int, says: str
+) -> None:
+    """OPA, which is not needed, does not answer either: the requests reach their routes all the same."""
+    answer = storeless.post(path, json=body, headers={**SURE, "X-Tenant-ID": "one"})
+    assert answer.status_code == status
+    assert answer.json()["detail"].startswith(says)
+    assert storeless.get("/context/adaptation/state?tenant_id=two").status_code == 503
+
+
+@pytest.mark.parametrize("path", ["/context/evaluate", "/context/feedback"])
+def test_a_sandbox_serves_its_own_tenants_on_the_context_routes(storeless: httpx.Client, path: str) -> None:
+    for tenant in ("three", "sandbox", "one, two"):
+        answer = storeless.post(path, json=FEEDBACK, headers={**SURE, "X-Tenant-ID": tenant})
+        assert (answer.status_code, answer.json()) == (400, {"detail": "unknown tenant"})
+        state = storeless.get("/context/adaptation/state", params={"tenant_id": tenant})
+        assert (state.status_code, state.json()) == (400, {"detail": "unknown tenant"})
+        assert storeless.post("/recall", json={"tenant_id": tenant}).status_code == 503
+
+
+def test_a_reset_is_for_mode_dev_only(storeless: httpx.Client) -> None:
+    answer = storeless.post("/context/adaptation/reset", json={"tenant_id": "one"})
+    assert answer.status_code == 403
+    assert "dev" in answer.json()["detail"]

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"maps"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -180,58 +178,6 @@ func (c *controller) tested(ctx context.Context, want wanted) (wanted, error) {
 	}
 	want = c.build(objects, model.Claimed(c.rules, objects))
 	return want, c.nginx.test(ctx, want.config.Text)
-}
-
-// renewShelf takes the certificates that are new, once nginx has said that it takes them.
-func (c *controller) renewShelf(ctx context.Context, all []*networking.Ingress) error {
-	named := model.Named(all)
-	secrets := c.watch.secrets(named)
-	otherType := map[model.Key]bool{}
-	for key := range named {
-		if secrets[key] == nil {
-			otherType[key] = c.watch.otherType(ctx, key)
-		}
-	}
-	next := c.shelf.Next(named, secrets, c.refused, otherType)
-	if err := c.prove(ctx, next.Certificates()); err != nil {
-		return err
-	}
-	c.shelf = c.shelf.Next(named, secrets, c.refused, otherType)
-	return nil
-}
-
-func (c *controller) prove(ctx context.Context, certificates map[string]*model.Certificate) error {
-	if err := c.nginx.write(certificates); err != nil {
-		return err
-	}
-	maps.DeleteFunc(certificates, func(name string, _ *model.Certificate) bool { return c.proven[name] })
-	fresh := slices.Collect(maps.Values(certificates))
-	var failed error
-	fine := func(some []*model.Certificate) bool {
-		err := c.nginx.test(ctx, config.Certificates(c.machine.Folder, some))
-		if err != nil && !errors.As(err, new(refused)) {
-			failed = err
-		}
-		return len(some) == 0 || err == nil
-	}
-	for _, bad := range config.Culprits(fresh, fine) {
-		err := c.nginx.test(ctx, config.Certificates(c.machine.Folder, []*model.Certificate{bad}))
-		if err == nil || failed != nil {
-			return errors.Join(failed, err)
-		}
-		c.metrics.refused.Inc()
-		c.refused[bad.Name] = err.Error()
-	}
-	for _, certificate := range fresh {
-		c.proven[certificate.Name] = c.refused[certificate.Name] == ""
-	}
-	return failed
-}
-
-func (c *controller) certificates() map[string]*model.Certificate {
-	used := c.shelf.Certificates()
-	used[c.own.Name] = c.own
-	return used
 }
 
 func pause(ctx context.Context, d time.Duration) {

@@ -3,12 +3,14 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"slices"
 	"time"
 
 	core "k8s.io/api/core/v1"
 	networking "k8s.io/api/networking/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
@@ -21,6 +23,9 @@ import (
 
 // An Event is kept for an hour: a problem that lasts is told again before.
 const tellAgain = 30 * time.Minute
+
+// Writing where hundreds of Ingresses are served must not keep the next change of one of them waiting.
+const writtenAtOnce = 10
 
 // reports tells people: Events for what is wrong, the status of Ingresses for where they are served.
 type reports struct {
@@ -67,15 +72,22 @@ func (r *reports) addresses(ctx context.Context, ingresses []*networking.Ingress
 	}
 	wanted := addressesOf(service)
 	same := func(a, b networking.IngressLoadBalancerIngress) bool { return a.IP == b.IP && a.Hostname == b.Hostname }
+	var failed []error
+	written := 0
 	for _, ingress := range ingresses {
 		if slices.EqualFunc(ingress.Status.LoadBalancer.Ingress, wanted, same) {
 			continue
 		}
-		if err := r.patch(ctx, ingress, wanted); err != nil {
-			return err
+		if written == writtenAtOnce {
+			w.notify()
+			break
+		}
+		written++
+		if err := r.patch(ctx, ingress, wanted); err != nil && !apierrors.IsNotFound(err) {
+			failed = append(failed, err)
 		}
 	}
-	return nil
+	return errors.Join(failed...)
 }
 
 func addressesOf(service *core.Service) []networking.IngressLoadBalancerIngress {

@@ -265,14 +265,6 @@ def test_a_reset_whose_bounds_cross_changes_nothing(brain: Brain) -> None:
     assert brain.state()["history_len"] == 1
 
 
-def test_the_dopamine_of_a_tenant_sets_its_rate(brain: Brain) -> None:
-    brain.service.sql.execute("INSERT INTO neuromodulators VALUES (%s, 0.8, 0.5, 0, 0)", (brain.tenant,))
-    brain.feedback(utility=1.0)
-    state = brain.state()
-    assert state["learning_rate"] == pytest.approx(0.06, abs=1e-12)
-    assert state["retrieval"]["alpha"] == pytest.approx(1.06, abs=1e-12)
-
-
 def test_a_rollback_restores_what_was_before_step_by_step(brain: Brain) -> None:
     chosen = settings.load(os.environ)
     engine, redis = open_engine(chosen, 1), brain.service.redis

@@ -51,7 +51,7 @@ type server struct {
 func Render(machine Machine, m model.Model) Config {
 	servers := make([]server, 0, 2*len(m.Hosts))
 	for _, host := range m.Hosts {
-		servers = append(servers, serversOf(host)...)
+		servers = append(servers, serversOf(host, machine.DefaultCertificate)...)
 	}
 	var out strings.Builder
 	data := struct {
@@ -68,14 +68,20 @@ func Render(machine Machine, m model.Model) Config {
 	return Config{strings.Replace(out.String(), "GENERATION", generation, 1), generation}
 }
 
-// serversOf returns the two servers of a host: HTTP, and HTTPS with the host's certificate or the default one.
-func serversOf(host model.Host) []server {
+// serversOf returns the two servers of a host: HTTP, and HTTPS with the host's certificate.
+//
+// A host without one names none: nginx then goes on with that of its default server. Naming it for
+// each host would mean the same and be loaded as often.
+func serversOf(host model.Host, certificate string) []server {
 	options := ""
 	if host.Name == "" {
 		options = " default_server backlog=4096"
+	} else {
+		certificate = ""
 	}
 	plain := server{Listen: fmt.Sprintf("%d%s", HTTPPort, options), Names: names(host.Name), Locations: locations(host, false)}
 	tls := server{Listen: fmt.Sprintf("%d ssl http2%s", HTTPSPort, options), Names: names(host.Name), Locations: locations(host, true)}
+	tls.Certificate = certificate
 	if host.Certificate != nil {
 		tls.Certificate = host.Certificate.Name
 	}

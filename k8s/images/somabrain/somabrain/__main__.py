@@ -3,6 +3,8 @@
 import logging
 import os
 import sys
+from contextlib import ExitStack
+from tempfile import TemporaryDirectory
 
 import uvicorn
 
@@ -19,16 +21,20 @@ def main() -> int:
         return 2
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO)
     logging.getLogger("httpx").setLevel(logging.WARNING)  # it would tell of every question to OPA
-    uvicorn.run(
-        "somabrain.app:from_environment",
-        factory=True,
-        host=chosen.host,
-        port=chosen.port,
-        workers=chosen.workers,
-        access_log=False,
-        log_config=None,
-        timeout_graceful_shutdown=GRACE_S,
-    )
+    with ExitStack() as held:
+        if chosen.workers > 1:
+            # The workers count into files of one folder, new at every start (metrics.MULTIPROCESS).
+            os.environ["PROMETHEUS_MULTIPROC_DIR"] = held.enter_context(TemporaryDirectory(prefix="somabrain-"))
+        uvicorn.run(
+            "somabrain.app:from_environment",
+            factory=True,
+            host=chosen.host,
+            port=chosen.port,
+            workers=chosen.workers,
+            access_log=False,
+            log_config=None,
+            timeout_graceful_shutdown=GRACE_S,
+        )
     return 0
 
 

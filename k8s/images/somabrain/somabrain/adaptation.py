@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, Row, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import SQLAlchemyError
 
-from somabrain import learning, neuromodulators
+from somabrain import learning, metrics, neuromodulators
 from somabrain.errors import Refused, reason
 from somabrain.learning import BASE_RATE, Rule, Rules, Weights
 from somabrain.tables import adaptation_snapshots, adaptation_state
@@ -102,11 +102,12 @@ def read(connection: Connection, tenant: str, rules: Rules) -> State:
 
 def locked(connection: Connection, tenant: str, rules: Rules) -> State:
     """The state, which nobody else changes until this transaction ends."""
-    values = {**start(rules).weights.as_dict(), "learning_rate": BASE_RATE, "base_rate": BASE_RATE}
-    connection.execute(insert(adaptation_state).values(tenant_id=tenant, **values).on_conflict_do_nothing())
-    row = connection.execute(
-        select(adaptation_state).where(adaptation_state.c.tenant_id == tenant).with_for_update()
-    ).one()
+    mine = select(adaptation_state).where(adaptation_state.c.tenant_id == tenant).with_for_update()
+    row = connection.execute(mine).one_or_none()
+    if row is None:
+        values = {**start(rules).weights.as_dict(), "learning_rate": BASE_RATE, "base_rate": BASE_RATE}
+        connection.execute(insert(adaptation_state).values(tenant_id=tenant, **values).on_conflict_do_nothing())
+        row = connection.execute(mine).one()
     return state_of(row, rules)
 
 
@@ -175,6 +176,8 @@ def rollback(engine: Engine, redis: Redis, tenant: str, rules: Rules) -> bool:
     """Undo the tenant's last step, in Postgres and in the copy; false if there is none to undo."""
     with engine.begin() as connection:
         undone = roll_back(connection, tenant, rules)
+    if undone:
+        metrics.rollbacks.labels(metrics.tenants.label(tenant)).inc()
     publish(engine, redis, tenant, rules)
     return undone
 

@@ -6,15 +6,17 @@ from fastapi import APIRouter, Depends
 from pydantic import Field
 from redis.exceptions import RedisError
 
-from somabrain import adaptation
+from somabrain import adaptation, documents
 from somabrain.adaptation import Reset
+from somabrain.answers import AdaptationState, Restarted
 from somabrain.context_routes import Tenant, publish
+from somabrain.documented import TENANT as TENANT_HEADER
+from somabrain.documented import documented
 from somabrain.errors import Refused, log, reason
 from somabrain.service import Served
-from somabrain.wire import Body, Json, StrictRoute, Text
+from somabrain.wire import Body, Json, StrictRoute, TenantId
 
 router = APIRouter(prefix="/context/adaptation", route_class=StrictRoute, tags=["context"])
-TENANT_IN_QUERY: Json = {"parameters": [{"name": "tenant_id", "in": "query", "schema": {"type": "string"}}]}
 
 # Within these, no step overflows on its way to the bounds.
 Weight = Annotated[float, Field(ge=-1e6, le=1e6)]
@@ -36,7 +38,7 @@ Bound = Literal[
 class Start(Body):
     """Where the weights of a tenant start again, and how they learn from there."""
 
-    tenant_id: Text | None = None
+    tenant_id: TenantId | None = None
     base_lr: Rate | None = None
     reset_history: bool = True
     retrieval_defaults: dict[Literal["alpha", "beta", "gamma", "tau"], Weight] | None = None
@@ -62,7 +64,10 @@ async def in_dev_only(service: Served) -> None:
         raise Refused(403, "the adaptation state is reset in mode dev only")
 
 
-@router.get("/state", openapi_extra=TENANT_IN_QUERY)
+@router.get(
+    "/state",
+    **documented("What a tenant has learned", AdaptationState, 503, headers=(TENANT_HEADER,), query=True),
+)
 def adaptation_state(service: Served, tenant: Tenant) -> Json:
     """The weights of a tenant as they are stored. A copy in Redis that is missing or old is written again."""
     with service.engine.begin() as connection:
@@ -75,7 +80,17 @@ def adaptation_state(service: Served, tenant: Tenant) -> Json:
     return state.shown()
 
 
-@router.post("/reset", dependencies=[Depends(in_dev_only)])
+@router.post(
+    "/reset",
+    dependencies=[Depends(in_dev_only)],
+    **documented(
+        "Put the weights of a tenant back to the start (mode dev only)",
+        Restarted,
+        *(422, 503),
+        headers=(TENANT_HEADER,),
+        body=documents.RESET,
+    ),
+)
 def reset_adaptation(service: Served, tenant: Tenant, body: Start | None = None) -> Json:
     """Put the weights of a tenant back to the start. What is not named returns to its default."""
     with service.engine.begin() as connection:

@@ -11,18 +11,32 @@ from somabrain import (
     act_routes,
     adaptation_routes,
     context_routes,
+    docs_page,
     errors,
     health,
     link_routes,
     memory_routes,
+    metrics_routes,
     neuromodulator_routes,
     settings,
 )
+from somabrain.counting import Counting
 from somabrain.edge import Edge
 from somabrain.health import Health
 from somabrain.policy import open_policy
 from somabrain.service import THREADS, open_service
 from somabrain.settings import Settings
+
+ROUTES = (
+    health,
+    metrics_routes,
+    memory_routes,
+    context_routes,
+    adaptation_routes,
+    neuromodulator_routes,
+    act_routes,
+    link_routes,
+)
 
 
 def make_app(chosen: Settings) -> FastAPI:
@@ -41,13 +55,15 @@ def make_app(chosen: Settings) -> FastAPI:
             if app.state.policy is not None:
                 await app.state.policy.close()
 
-    app = FastAPI(title="SomaBrain", version="1", lifespan=lifespan)
+    app = FastAPI(title="SomaBrain", version="1", lifespan=lifespan, docs_url=None, redoc_url=None)
     errors.install(app)
+    routes = [route for module in ROUTES for route in module.router.routes]
+    docs_page.install(app, routes)
     app.add_middleware(Edge, settings=chosen)
-    for module in (health, memory_routes, context_routes, adaptation_routes):
+    for module in ROUTES:
         app.include_router(module.router)
-    for module in (neuromodulator_routes, act_routes, link_routes):
-        app.include_router(module.router)
+    # The last one added is the first to be asked.
+    app.add_middleware(Counting, routes=routes)
     return app
 
 

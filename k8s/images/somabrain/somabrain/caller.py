@@ -79,7 +79,12 @@ def known(caller: Caller, settings: Settings) -> Caller:
 
 def universe_of(request: Request, named: str | None) -> str:
     """The universe a request is about: the body names it, else the header; else it is the real one."""
-    universe = named or request.headers.get("x-universe") or UNIVERSE
+    return named or request.headers.get("x-universe") or UNIVERSE
+
+
+def linkable_universe_of(request: Request, named: str | None) -> str:
+    """The universe, if its name is short enough for links, which are found by it."""
+    universe = universe_of(request, named)
     if len(universe) > UNIVERSE_LENGTH or "\x00" in universe:
         raise Refused(400, f"Invalid input: universe is over {UNIVERSE_LENGTH} characters or holds NUL")
     return universe

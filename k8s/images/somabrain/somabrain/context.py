@@ -85,23 +85,22 @@ def evaluate(connection: Connection, redis: Redis, memories: Memories, asked: As
         window = working_memory.remember(redis, asked.tenant, asked.session_id, remembered, ttl_s)
     except RedisError as error:
         raise Refused(503, "working memory unavailable") from error
-    return fitted(
-        {
-            "query": asked.query,
-            "prompt": text,
-            "tenant_id": asked.tenant,
-            "memories": [shown(f, w) for f, w in zip(found, weights, strict=True)],
-            "weights": weights,
-            "residual_vector": residual.tolist(),
-            "working_memory": window,
-            "constitution_checksum": None,
-        }
-    )
+    return {
+        "query": asked.query,
+        "prompt": text,
+        "tenant_id": asked.tenant,
+        "memories": [shown(f, w) for f, w in zip(found, weights, strict=True)],
+        "weights": weights,
+        "residual_vector": residual.tolist(),
+        "working_memory": window,
+        "constitution_checksum": None,
+    }
 
 
-def fitted(answer: Json) -> Json:
-    """The answer, without embeddings if it would be too large with them."""
-    if len(dumps(answer).encode()) <= BODY_BYTES:
-        return answer
+def written(answer: Json) -> bytes:
+    """The answer as JSON, without embeddings if it would be too large with them."""
+    body = dumps(answer).encode()
+    if len(body) <= BODY_BYTES:
+        return body
     bare = [{name: value for name, value in memory.items() if name != "embedding"} for memory in answer["memories"]]
-    return {**answer, "memories": bare}
+    return dumps({**answer, "memories": bare}).encode()

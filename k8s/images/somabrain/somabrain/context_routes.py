@@ -2,38 +2,39 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends
-from fastapi.responses import JSONResponse
+from fastapi import APIRouter, Depends, Response
 from pydantic import AfterValidator, Field
 from sqlalchemy.exc import SQLAlchemyError
 
-from somabrain import adaptation, context, feedback
+from somabrain import adaptation, context, documents, feedback, metrics
+from somabrain.answers import Accepted, Evaluated
 from somabrain.caller import Asking, known
 from somabrain.context import Asked
+from somabrain.documented import CONFIDENCE, TENANT, documented
 from somabrain.errors import Refused, reason
 from somabrain.service import Served, Service
-from somabrain.wire import Body, Json, Number, StrictRoute, Text, finite
+from somabrain.wire import Body, Json, Number, StrictRoute, TenantId, Text, finite, shown
 
 router = APIRouter(prefix="/context", route_class=StrictRoute, tags=["context"])
 Named = Annotated[Text, Field(min_length=1)]
 
 
 class Evaluate(Body):
-    session_id: Named
-    query: Text
+    session_id: Annotated[Named, shown(maxLength=128)]
+    query: Annotated[Text, shown(maxLength=4096)]
     top_k: Annotated[int, Field(ge=1, le=50)] = 5
-    tenant_id: Text | None = None
+    tenant_id: TenantId | None = None
 
 
 class Feedback(Body):
-    session_id: Named
-    query: Text
-    prompt: Text
-    response_text: Text
+    session_id: Annotated[Named, shown(maxLength=128)]
+    query: Annotated[Text, shown(maxLength=4096)]
+    prompt: Annotated[Text, shown(maxLength=4096)]
+    response_text: Annotated[Text, shown(maxLength=1024)]
     utility: Number
     reward: Number | None = None
     metadata: Annotated[dict[str, Any], AfterValidator(finite)] | None = None
-    tenant_id: Text | None = None
+    tenant_id: TenantId | None = None
 
 
 async def tenant_at(service: Served, caller: Asking) -> str:
@@ -47,8 +48,17 @@ def publish(service: Service, tenant: str) -> None:
     adaptation.publish(service.engine, service.redis, tenant, service.settings.rules)
 
 
-@router.post("/evaluate")
-def evaluate(service: Served, tenant: Tenant, body: Evaluate) -> JSONResponse:
+@router.post(
+    "/evaluate",
+    **documented(
+        "Weigh memories for a query and make the prompt of them",
+        Evaluated,
+        *(422, 500, 503),
+        headers=(CONFIDENCE, TENANT),
+        body=documents.EVALUATE,
+    ),
+)
+def evaluate(service: Served, tenant: Tenant, body: Evaluate) -> Response:
     """Weigh the tenant's memories for a query and make the prompt of them."""
     asked = Asked(tenant, body.session_id, body.query, body.top_k)
     context.check(asked)
@@ -62,16 +72,25 @@ def evaluate(service: Served, tenant: Tenant, body: Evaluate) -> JSONResponse:
         raise Refused(500, f"context build failed: {reason(error)}") from error
     if answer["memories"]:
         publish(service, tenant)
-    return JSONResponse(answer)
+    return Response(context.written(answer), media_type="application/json")
 
 
-@router.post("/feedback")
+@router.post(
+    "/feedback",
+    **documented(
+        "Learn from how an answer fared",
+        Accepted,
+        *(422, 500, 503),
+        headers=(CONFIDENCE, TENANT),
+        body=documents.FEEDBACK,
+    ),
+)
 def give_feedback(service: Served, tenant: Tenant, body: Feedback) -> Json:
     """Learn from how an answer fared."""
     given = feedback.Feedback(**body.model_dump(exclude={"tenant_id"}))
     feedback.check(given)
     try:
-        with service.engine.begin() as connection:
+        with metrics.applying_feedback(tenant), service.engine.begin() as connection:
             feedback.apply(connection, tenant, given, service.settings.rules)
     except SQLAlchemyError as error:
         raise Refused(500, f"feedback persist failed: {reason(error)}") from error

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from hmac import compare_digest
 from math import isfinite, log
 
+from somabrain import metrics
 from somabrain.errors import Refused
 
 OPEN = frozenset({"/health", "/healthz", "/metrics"})  # whoever watches the service needs no permission
@@ -25,7 +26,12 @@ def utility(told: float) -> float:
 
 
 def check_utility(path: str, headers: Mapping[str, str]) -> None:
-    if path in GUARDED and utility(confidence(headers.get("x-model-confidence"))) < 0:
+    if path not in GUARDED:
+        return
+    value = utility(confidence(headers.get("x-model-confidence")))
+    metrics.utility_value.set(value)
+    if value < 0:
+        metrics.utility_negative.inc()
         raise Refused(403, "Rejected by utility guard")
 
 

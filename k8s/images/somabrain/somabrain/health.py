@@ -4,16 +4,18 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from redis import Redis
 from sqlalchemy import Engine
 
 from somabrain import memories
-from somabrain.caller import caller_of
+from somabrain.answers import HealthDocument, Life
+from somabrain.caller import caller_of, named_tenant
 from somabrain.database import open_engine, schema_head, schema_version
+from somabrain.documented import ECHOED, TENANT, documented
 from somabrain.embedding import DIM, embed
 from somabrain.policy import NoAnswer, Policy, question
 from somabrain.service import Service, open_redis
@@ -26,19 +28,28 @@ router = APIRouter(tags=["health"])
 
 
 class Probe:
-    """Asks one dependency in a thread of its own. While an old question hangs, no new one is put."""
+    """Asks one dependency in a thread of its own. While a question is open, no other is put: the same one waits for
+    the same answer, so that many who ask at once are not taken for a dependency that is slow."""
 
     def __init__(self, name: str) -> None:
         self.thread = ThreadPoolExecutor(1, thread_name_prefix=f"probe-{name}")
-        self.asking: Future[Any] | None = None
+        self.asking: Future[Any] = Future()
+        self.asking.set_result(None)
+        self.about: object = None
 
-    async def ask(self, question: Callable[[], T]) -> T | None:
-        """The answer; None if it did not come in time or is an error."""
-        if self.asking is not None and not self.asking.done():
-            await asyncio.wait([asyncio.wrap_future(self.asking)], timeout=ANSWER_S / 2)
-            if not self.asking.done():
+    def open(self) -> bool:
+        return not self.asking.done()
+
+    async def ask(self, question: Callable[[], T], about: object = None) -> T | None:
+        """The answer; None if it did not come in time or is an error. Equal `about`, equal question."""
+        end = asyncio.get_running_loop().time() + ANSWER_S / 2
+        while self.open() and about != self.about:
+            left_s = end - asyncio.get_running_loop().time()
+            if left_s <= 0:
                 return None
-        self.asking = self.thread.submit(question)
+            await asyncio.wait([asyncio.wrap_future(self.asking)], timeout=left_s)
+        if not self.open():
+            self.asking, self.about = self.thread.submit(question), about
         try:
             return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(self.asking)), ANSWER_S / 2)
         except Exception:  # whatever it is, the dependency did not answer
@@ -59,14 +70,14 @@ class Health:
     def __init__(self, settings: Settings, policy: Policy | None) -> None:
         self.policy = policy
         self.head = schema_head()
-        self.engine: Engine = open_engine(settings, 1, ANSWER_S)
+        self.engine: Engine = open_engine(settings, 2, ANSWER_S)
         self.redis: Redis = open_redis(settings)
-        self.postgres_probe, self.redis_probe = Probe("postgres"), Probe("redis")
+        self.postgres_probe, self.redis_probe, self.metrics_probe = map(Probe, ("postgres", "redis", "metrics"))
 
     def close(self) -> None:
         self.engine.dispose()
         self.redis.close()
-        for probe in (self.postgres_probe, self.redis_probe):
+        for probe in (self.postgres_probe, self.redis_probe, self.metrics_probe):
             probe.thread.shutdown(wait=False, cancel_futures=True)
 
     def stored(self, tenant: str) -> Stored:
@@ -86,7 +97,7 @@ class Health:
 
     async def look(self, tenant: str) -> tuple[Stored | None, bool, bool | None]:
         stored, redis, opa = await asyncio.gather(
-            self.postgres_probe.ask(lambda: self.stored(tenant)),
+            self.postgres_probe.ask(lambda: self.stored(tenant), about=tenant),
             self.redis_probe.ask(self.redis.ping),
             self.opa(tenant),
         )
@@ -98,11 +109,23 @@ def embeds() -> bool:
     return len(vector) == DIM and abs(float(vector @ vector) - 1.0) < 1e-5
 
 
-@router.get("/health")
-async def health(request: Request, tenant_id: Annotated[str | None, Query()] = None) -> JSONResponse:
+@router.get(
+    "/health",
+    **documented(
+        "Whether the service is ready, and what it finds behind it",
+        HealthDocument,
+        400,
+        503,
+        headers=(TENANT, *ECHOED),
+        query=True,
+        open_to_all=True,
+        refusals={503: {"model": HealthDocument, "description": "Not ready: `alerts` names what failed."}},
+    ),
+)
+async def health(request: Request) -> JSONResponse:
     """Ready: Postgres with the schema this service knows, Redis, and whatever else is required, answer."""
     service: Service = request.app.state.service
-    caller = caller_of(request, service.settings, tenant_id)
+    caller = caller_of(request, service.settings, named_tenant(request, None))
     probes: Health = request.app.state.health
     stored, redis, opa = await probes.look(caller.tenant)
     postgres = stored is not None and stored.at_head
@@ -142,7 +165,7 @@ async def health(request: Request, tenant_id: Annotated[str | None, Query()] = N
     return JSONResponse(document, 200 if ok else 503)
 
 
-@router.get("/healthz")
+@router.get("/healthz", **documented("Whether the process serves", Life, open_to_all=True))
 async def healthz() -> Json:
     """Alive: the process serves. No dependency is asked."""
     return {"ok": True}

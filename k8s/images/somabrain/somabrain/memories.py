@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, Date, case, literal_column, select
 from sqlalchemy.dialects.postgresql import insert
 
+from somabrain import metrics
 from somabrain.embedding import Vector, from_bytes, to_bytes
 from somabrain.errors import Refused
 from somabrain.memory import Memory, task_digest
@@ -56,6 +57,22 @@ def count(connection: Connection, tenant: str) -> int:
     return int(found or 0)
 
 
+def row(tenant: str, seq: int, memory: Memory, idempotency_key: str | None = None) -> Json:
+    """A memory as its row."""
+    return {
+        "tenant_id": tenant,
+        "seq": seq,
+        "id": memory.id,
+        "at": memory.at,
+        "universe": memory.universe,
+        "task_digest": memory.task_digest,
+        "place_digest": memory.place_digest,
+        "idempotency_digest": None if idempotency_key is None else sha256(idempotency_key.encode()).digest(),
+        "payload_json": memory.payload_json,
+        "vector": to_bytes(memory.vector),
+    }
+
+
 def store(
     connection: Connection, tenant: str, memory: Memory, writes_per_day: int, idempotency_key: str | None
 ) -> bool:
@@ -78,22 +95,12 @@ def store(
     ).one()
     inserted = connection.execute(
         insert(memories)
-        .values(
-            tenant_id=tenant,
-            seq=numbered.memories,
-            id=memory.id,
-            at=memory.at,
-            universe=memory.universe,
-            task_digest=memory.task_digest,
-            place_digest=memory.place_digest,
-            idempotency_digest=None if idempotency_key is None else sha256(idempotency_key.encode()).digest(),
-            payload_json=memory.payload_json,
-            vector=to_bytes(memory.vector),
-        )
+        .values(row(tenant, numbered.memories, memory, idempotency_key))
         .on_conflict_do_nothing(constraint="memories_idempotency_key")
         .returning(memories.c.seq)
     ).one_or_none()
     if inserted is not None and numbered.writes > writes_per_day:
+        metrics.quota_denied.labels("daily_write").inc()
         raise Refused(429, "daily write quota exceeded")
     return inserted is not None
 

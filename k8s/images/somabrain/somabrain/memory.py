@@ -49,6 +49,13 @@ def place_digest(place: Sequence[float]) -> bytes:
     return sha256(b"\x00place" + pack("<3d", x, y, z)).digest()
 
 
+def bounded(name: str, task: str) -> str:
+    """The task, or what stands for one, if it is no longer than a task may be."""
+    if len(task) > TASK_LENGTH:
+        raise Refused(400, f"Invalid input: {name} is over {TASK_LENGTH} characters")
+    return task
+
+
 def number(value: Any) -> TypeGuard[int | float]:
     """Whether a JSON value is a number within the range of a double."""
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= float_info.max
@@ -78,8 +85,7 @@ def check_types(payload: Json) -> None:
         require(name, isinstance(payload.get(name), str | list), "text or a list")
     for name in NUMBERS:
         require(name, number(payload.get(name)), "a finite number")
-    if len(payload.get("task") or "") > TASK_LENGTH:
-        raise Refused(400, f"Invalid input: task is over {TASK_LENGTH} characters")
+    bounded("task", payload.get("task") or "")
 
 
 def epoch_seconds(value: Any) -> float:

@@ -8,19 +8,25 @@ from fastapi import APIRouter, Body, Depends, Request
 from pydantic import Field
 from sqlalchemy.exc import SQLAlchemyError
 
-from somabrain import wire
-from somabrain.caller import Asking
+from somabrain import documents, metrics, wire
+from somabrain.answers import Recalled, Remembered
+from somabrain.caller import Asking, universe_of
+from somabrain.documented import ECHOED, TENANT, documented
 from somabrain.embedding import embed
 from somabrain.errors import Refused, log, reason
 from somabrain.memories import store
-from somabrain.memory import UNIVERSE, memory_from
+from somabrain.memory import memory_from
 from somabrain.service import Served
-from somabrain.wire import Json, StrictRoute, Text
+from somabrain.wire import Json, StrictRoute, TenantId, Text
 
 
-def limited(service: Served, caller: Asking) -> None:
+def limited(request: Request, service: Served, caller: Asking) -> None:
     """A tenant may not ask more often than its bucket has tokens."""
-    service.limiter.check(caller.tenant)
+    try:
+        service.limiter.check(caller.tenant)
+    except Refused:
+        metrics.rate_limited.labels(request.scope["route"].path).inc()
+        raise
 
 
 router = APIRouter(route_class=StrictRoute, tags=["memory"], dependencies=[Depends(limited)])
@@ -30,7 +36,7 @@ class Recall(wire.Body):
     query: Text | None = None
     top_k: Annotated[int, Field(ge=1, le=100)] = 3
     universe: Text | None = None
-    tenant_id: Text | None = None
+    tenant_id: TenantId | None = None
 
 
 def unavailable(what: str, error: Exception) -> Refused:
@@ -38,7 +44,10 @@ def unavailable(what: str, error: Exception) -> Refused:
     return Refused(503, "memory backend unavailable")
 
 
-@router.post("/remember")
+@router.post(
+    "/remember",
+    **documented("Store a memory", Remembered, 422, 429, 503, headers=(TENANT, *ECHOED), body=documents.REMEMBER),
+)
 def remember(service: Served, caller: Asking, body: Annotated[Any, Body()]) -> Json:
     """Store a memory. The answer is sent only after the memory is durable."""
     memory = memory_from(body, uuid4().hex, time.time())
@@ -51,10 +60,21 @@ def remember(service: Served, caller: Asking, body: Annotated[Any, Body()]) -> J
     return {"ok": True, "success": True, **caller.envelope()}
 
 
-@router.post("/recall")
+@router.post(
+    "/recall",
+    **documented(
+        "Find memories",
+        Recalled,
+        422,
+        429,
+        503,
+        headers=(TENANT, *ECHOED, "X-Universe", "X-Min-Sources"),
+        body=documents.RECALL,
+    ),
+)
 def recall(request: Request, service: Served, caller: Asking, body: Recall) -> Json:
     """Find memories: by their task, by their words, or simply the newest."""
-    universe = body.universe or request.headers.get("x-universe") or UNIVERSE
+    universe = universe_of(request, body.universe)
     vector = None if body.query is None else embed(body.query)
     try:
         with service.engine.begin() as connection:

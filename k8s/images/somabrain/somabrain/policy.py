@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 
+from somabrain import metrics
 from somabrain.errors import Refused
 from somabrain.settings import Settings
 
@@ -72,8 +73,10 @@ class Policy:
         except NoAnswer as error:
             log.warning("%s %s: OPA: %s", method, path, error)
             if self.fail_closed:
+                metrics.opa_deny.inc()
                 raise Refused(403, "OPA policy unavailable") from error
         else:
+            (metrics.opa_allow if allowed else metrics.opa_deny).inc()
             if not allowed:
                 raise Refused(403, "OPA policy denied request")
 
