@@ -23,7 +23,12 @@ ONLY_IN_CHART = {
     "NetworkPolicy/somabrain-health-check",
     "NetworkPolicy/somabrain-from-health-check",
 }
-HOOKS = {"Job/somabrain-migrate", "ConfigMap/somabrain-overrides", "PriorityClass/somabrain", "PriorityClass/somabrain-data"}
+HOOKS = {
+    "Job/somabrain-migrate",
+    "ConfigMap/somabrain-overrides",
+    "PriorityClass/somabrain",
+    "PriorityClass/somabrain-data",
+}
 
 
 def helm(environment: str, *words: str) -> "subprocess.CompletedProcess[str]":
