@@ -46,8 +46,11 @@ class NodeWay:
     async def dial(self, spec: Spec, pods: list[Pod]) -> Side:  # noqa: ARG002  kube-proxy knows them
         if not self.address:
             raise OSError(f"node {self.container} has no address: it does not run")
-        async with asyncio.timeout(DIAL_WITHIN_S):
-            _, far = await asyncio.get_running_loop().create_connection(End, self.address, spec["node_port"])
+        try:
+            async with asyncio.timeout(DIAL_WITHIN_S):
+                _, far = await asyncio.get_running_loop().create_connection(End, self.address, spec["node_port"])
+        except TimeoutError:
+            raise OSError(f"{self.address}:{spec['node_port']}: no connection within {DIAL_WITHIN_S:g} s") from None
         return far
 
     async def lost(self) -> str:
