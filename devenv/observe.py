@@ -119,21 +119,23 @@ def look(api: Api, obj: Document) -> Readiness:
 
 
 def parts(want: Stack, where: Folder, names: Iterable[str]) -> list[Readiness]:
-    """Return the readiness of objects and forwards by name; where the cluster cannot be asked, none is there."""
-    states = {f"forward/{f['name']}": f for f in forward.status(where)}
-    found, api, why = [], None, ""
-    try:
-        api = connect(want.settings, where) if kind.observe(want.settings.project.name) is Cluster.RUNNING else None
-        why = "" if api else "the cluster does not run"
-    except DevenvError as error:
-        why = str(error)
+    """Return the readiness of objects and forwards by name. What the cluster cannot be asked about is not there yet."""
+    forwards = {f"forward/{f['name']}": f for f in forward.status(where)}
+    objects, found = [], []
     for name in names:
-        if name.startswith("forward/"):
-            seen = states.get(name, {"state": "LOST", "reason": "no process serves it"})
-            opened = seen["state"] == "OPEN"
-            found.append(Readiness(Level.READY if opened else Level.PENDING, name, f"{seen['state']} {seen['reason']}"))
-        else:
-            found.append(look(api, want.object(name)) if api else Readiness(Level.ABSENT, name, why))
+        if not name.startswith("forward/"):
+            objects.append(name)
+            continue
+        seen = forwards.get(name, {"state": "LOST", "reason": "no process serves it"})
+        level = Level.READY if seen["state"] == "OPEN" else Level.PENDING
+        found.append(Readiness(level, name, f"{seen['state']} {seen['reason']}".rstrip()))
+    try:
+        if objects and kind.observe(want.settings.project.name) is not Cluster.RUNNING:
+            raise DevenvError("the cluster does not run")
+        api = connect(want.settings, where) if objects else None
+        found += [look(api, want.object(name)) for name in objects if api]
+    except DevenvError as error:  # an API server that has just started may also still refuse
+        found += [Readiness(Level.ABSENT, name, str(error)) for name in objects]
     return found
 
 
