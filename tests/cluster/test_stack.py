@@ -1,8 +1,6 @@
 """The promise itself, on a real cluster with the real stack. In the order of a working day."""
 
 import json
-import os
-import signal
 import socket
 import time
 from pathlib import Path
@@ -232,17 +230,6 @@ def test_the_stack_comes_back_after_docker_stopped_its_node(stack: Environment) 
     stack.fine("up", within_s=SHORT_S)
     assert stack.shell(counted) == before
     assert int(before) > 0
-
-
-def test_a_killed_forwards_process_is_told_of_and_started_again(stack: Environment) -> None:
-    lock = stack.kubeconfig.parent / "forwards.lock"
-    os.kill(int(lock.read_text()), signal.SIGKILL)
-    seen = stack.run("forward", "status")
-    assert seen.returncode == 1
-    assert "DOWN" in seen.stdout
-    assert stack.fine("plan").splitlines()[0] == "forwards: no process serves them"
-    stack.fine("up")
-    stack.fine("forward", "status")
 
 
 def test_down_leaves_nothing_behind(stack: Environment) -> None:
