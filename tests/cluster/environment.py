@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -55,9 +56,11 @@ class Environment:
         return {**os.environ, **moved, **own, **self.extra}
 
     def start(self, *args: str) -> "subprocess.Popen[str]":
+        """Start devenv as a shell would in the foreground: a run in the background has interrupts turned off."""
         return subprocess.Popen(
             [str(self.program), *args], cwd=self.root, env=self.variables, text=True,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )  # fmt: skip
 
     def run(self, *args: str, within_s: float = SHORT_S) -> "subprocess.CompletedProcess[str]":

@@ -47,13 +47,20 @@ class Probe:
             left_s = end - asyncio.get_running_loop().time()
             if left_s <= 0:
                 return None
-            await asyncio.wait([asyncio.wrap_future(self.asking)], timeout=left_s)
+            await asyncio.wait([here(self.asking)], timeout=left_s)
         if not self.open():
             self.asking, self.about = self.thread.submit(question), about
-        try:
-            return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(self.asking)), ANSWER_S / 2)
-        except Exception:  # whatever it is, the dependency did not answer
-            return None
+        asked = here(self.asking)
+        await asyncio.wait([asked], timeout=ANSWER_S / 2)
+        # Whatever it failed with, the dependency did not answer.
+        return asked.result() if asked.done() and asked.exception() is None else None
+
+
+def here(asked: Future[T]) -> asyncio.Future[T]:
+    """The answer as this loop waits for it. That it is an error is no news once nobody waits any more."""
+    waited = asyncio.wrap_future(asked)
+    waited.add_done_callback(lambda done: done.exception())
+    return waited
 
 
 @dataclass(frozen=True)
