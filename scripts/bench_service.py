@@ -49,6 +49,7 @@ def fill(sql: psycopg.Connection[Any], tenant: str, count: int) -> None:
         for seq in range(1, count + 1):
             body = {"task": sentence(chance, 4), "content": sentence(chance, 12), "timestamp": now - count + seq}
             copy.write_row(tuple(row(tenant, seq, memory_from(body, uuid4().hex, now)).values()))
+    sql.execute("ANALYZE memories, tenants")  # as autovacuum does in time; so many rows at once it has not seen yet
     sql.commit()
 
 

@@ -8,7 +8,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 from sqlalchemy import Connection
 
-from somabrain import adaptation, prompt, retrieval, working_memory
+from somabrain import adaptation, learning, prompt, retrieval, working_memory
 from somabrain.embedding import embed
 from somabrain.errors import Refused
 from somabrain.learning import Rules
@@ -63,14 +63,20 @@ def shown(found: Found, weight_score: float) -> Json:
     }
 
 
-def evaluate(connection: Connection, redis: Redis, memories: Memories, asked: Asked, rules: Rules, ttl_s: int) -> Json:
-    """Answer an evaluation, within the caller's transaction: without Redis, its temperature step is undone."""
+def evaluate(
+    connection: Connection, redis: Redis, memories: Memories, asked: Asked, rules: Rules, ttl_s: int
+) -> tuple[Json, bool]:
+    """Answer an evaluation, and say whether the temperature moved, within the caller's transaction.
+
+    Without Redis that step is undone.
+    """
     now = time.time()
     query = embed(asked.query)
     state = adaptation.read(connection, asked.tenant, rules)
     found = memories.nearest(connection, asked.tenant, query, min(asked.top_k, MOST_MEMORIES))
     weights: list[float] = []
     residual: Floats = np.empty(0)
+    tempered = False
     if found:
         graph = strongest(connection, asked.tenant, found)
         unsorted = weigh(found, query.astype(np.float64), graph, state, now)
@@ -78,14 +84,17 @@ def evaluate(connection: Connection, redis: Redis, memories: Memories, asked: As
         found, weights = [found[i] for i in order], [unsorted[i] for i in order]
         residual = retrieval.residual(np.array(weights), np.array([f.vector for f in found], np.float64))
         distinct = len({text_of(f.payload) for f in found})
-        adaptation.temper(connection, asked.tenant, rules, distinct, len(found))
+        # At its bound the temperature stays, and there is nothing to write.
+        if learning.tempered(state.weights.tau, distinct, len(found)) != state.weights.tau:
+            adaptation.temper(connection, asked.tenant, rules, distinct, len(found))
+            tempered = True
     text = prompt.best(state.weights, asked.query, [entry(f) for f in found], weights)
     remembered = {"ts": now, "query": asked.query, "prompt": text, "memory_ids": [f.id for f in found]}
     try:
         window = working_memory.remember(redis, asked.tenant, asked.session_id, remembered, ttl_s)
     except RedisError as error:
         raise Refused(503, "working memory unavailable") from error
-    return {
+    answer = {
         "query": asked.query,
         "prompt": text,
         "tenant_id": asked.tenant,
@@ -95,6 +104,7 @@ def evaluate(connection: Connection, redis: Redis, memories: Memories, asked: As
         "working_memory": window,
         "constitution_checksum": None,
     }
+    return answer, tempered
 
 
 def written(answer: Json) -> bytes:

@@ -65,12 +65,12 @@ def evaluate(service: Served, tenant: Tenant, body: Evaluate) -> Response:
     settings = service.settings
     try:
         with service.engine.begin() as connection:
-            answer = context.evaluate(
+            answer, tempered = context.evaluate(
                 connection, service.redis, service.memories, asked, settings.rules, settings.wm_ttl_s
             )
     except SQLAlchemyError as error:
         raise Refused(500, f"context build failed: {reason(error)}") from error
-    if answer["memories"]:
+    if tempered:
         publish(service, tenant)
     return Response(context.written(answer), media_type="application/json")
 
