@@ -143,10 +143,10 @@ def test_requests_are_counted_by_template_and_unknown_ones_together(brain: Brain
     brain.plan("one")
     for n in range(3):
         brain.get(f"/nothing/{n}")
-    brain.service.api.request("BREW", "/recall")
+    brain.service.api.request("PROPFIND", "/recall")
     brain.get("/recall")
     after = scraped(brain.service)
-    assert "BREW" not in {labels["method"] for labels, _ in after["somabrain_http_requests_total"]}
+    assert "PROPFIND" not in {labels["method"] for labels, _ in after["somabrain_http_requests_total"]}
     assert not [labels for labels, _ in after["somabrain_http_requests_total"] if "nothing" in labels["path"]]
 
     def more(**labels: str) -> float:
