@@ -31,7 +31,21 @@ def link(near: Side, far: Side) -> None:
     far.resume()
 
 
-class End(asyncio.BufferedProtocol):
+class BackPressure:
+    """An end that cannot take more lets its peer read no more."""
+
+    peer: Side | None
+
+    def pause_writing(self) -> None:
+        if self.peer:
+            self.peer.pause()
+
+    def resume_writing(self) -> None:
+        if self.peer:
+            self.peer.resume()
+
+
+class End(BackPressure, asyncio.BufferedProtocol):
     """An end that is a socket. What it reads it sends to its peer; end, reset and back-pressure pass on."""
 
     # Reading and writing on happen in one step of the loop, so that all connections share one buffer; it is replaced
@@ -66,14 +80,6 @@ class End(asyncio.BufferedProtocol):
                 return False
             self.peer.finish()
         return True
-
-    def pause_writing(self) -> None:
-        if self.peer:
-            self.peer.pause()
-
-    def resume_writing(self) -> None:
-        if self.peer:
-            self.peer.resume()
 
     def connection_lost(self, exc: Exception | None) -> None:
         peer, self.peer, self.transport = self.peer, None, None

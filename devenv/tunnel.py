@@ -17,7 +17,7 @@ from websockets.protocol import State
 from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
-from devenv.pipe import Side
+from devenv.pipe import BackPressure, Side
 
 DATA, ERROR = 0, 1
 CHANNEL = Subprotocol("v4.channel.k8s.io")
@@ -26,7 +26,7 @@ CHANNEL = Subprotocol("v4.channel.k8s.io")
 SILENCE_S = 3.0
 
 
-class Tunnel(asyncio.Protocol):
+class Tunnel(BackPressure, asyncio.Protocol):
     """An end that is a WebSocket. `opened` is done once the pod's port was reached, or failed with what came back."""
 
     def __init__(self, url: str, headers: Mapping[str, str]) -> None:
@@ -92,14 +92,6 @@ class Tunnel(asyncio.Protocol):
                 self._transport.write(data)
             else:
                 self._transport.close()  # the library's word for the end of the stream
-
-    def pause_writing(self) -> None:
-        if self.peer:
-            self.peer.pause()
-
-    def resume_writing(self) -> None:
-        if self.peer:
-            self.peer.resume()
 
     def connection_lost(self, exc: Exception | None) -> None:
         trouble = self._trouble or (str(exc) if exc else "")
