@@ -6,7 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -126,7 +126,7 @@ def closed(where: Folder) -> str:
     return "; ".join(f"{f['name']} is {f['state']}: {f['reason']}" for f in status(where) if f["state"] != "OPEN")
 
 
-def usurped(where: Folder) -> list[str]:
+def usurped(where: Folder, forwards: Iterable[Mapping[str, Any]]) -> list[str]:
     """Return a sentence for each local port that is not listened on by the forwards' own process."""
     import psutil
 
@@ -134,7 +134,7 @@ def usurped(where: Folder) -> list[str]:
     mine = {c.laddr.port for c in psutil.Process(pid).net_connections("tcp") if c.status == psutil.CONN_LISTEN}
     return [
         f"port {f['local_port']} of forward {f['name']} is not ours: {holder(f['local_port'])} holds it"
-        for f in status(where)
+        for f in forwards
         if f["local_port"] not in mine
     ]
 

@@ -98,7 +98,7 @@ def unproven(settings: Settings, where: Folder) -> str:
     forwards = forward.status(where)
     pods = connect(settings, where).objects("v1", "Pod", sorted({f["namespace"] for f in forwards}))
     living = {p["metadata"]["uid"] for p in pods if is_living(p)}
-    faults = forward.usurped(where)
+    faults = forward.usurped(where, forwards)
     for f in forwards:
         if not living & {pod["uid"] for pod in f["pods"] if pod["ready"]}:
             faults.append(f"forward {f['name']} leads to no pod of cluster {settings.project.name}")
