@@ -36,7 +36,8 @@ programs() {
     ./scripts/tools.sh actionlint gitleaks kube-score
     local wanted
     wanted=$(cksum <scripts/audit.lock)
-    [[ $(cat "$tools/.locked" 2>/dev/null) != "$wanted" ]] || return 0
+    # The interpreter that it was made with may have gone since.
+    if [[ $(cat "$tools/.locked" 2>/dev/null) == "$wanted" ]] && "$tools/bin/python" -c '' 2>/dev/null; then return; fi
     .venv/bin/python -m venv --clear "$tools"
     "$tools/bin/pip" install --quiet --require-hashes --requirement scripts/audit.lock
     printf '%s' "$wanted" >"$tools/.locked"
