@@ -70,6 +70,27 @@ def pull(ref: str, name: str) -> None:
         client().images.pull(repository(ref), tag=digest or tag or "latest").tag(name)
 
 
+def tag(ref: str, name: str) -> None:
+    """Give an image of the host a further name."""
+    with explained(f"name {ref}"):
+        client().images.get(ref).tag(name)
+
+
+def push(ref: str) -> str:
+    """Push an image to the registry that its name begins with, and return the digest of its manifest there.
+
+    Who may do so is Docker's knowledge (`docker login`).
+    """
+    name, _, tagged = ref.rpartition(":")
+    digest = ""
+    with explained(f"push {ref}"):
+        for event in client().api.push(name, tag=tagged, stream=True, decode=True):
+            if "error" in event:
+                raise DevenvError(f"push {ref}: {event['error']}")
+            digest = (event.get("aux") or {}).get("Digest", digest)
+    return digest
+
+
 def build(context: Path, name: str, args: dict[str, str], log: Path) -> None:
     """Build an image from a folder with the classic builder, which every daemon has. Its last lines are the error."""
     lines: list[str] = []
