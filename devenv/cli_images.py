@@ -4,17 +4,19 @@ from typing import Annotated
 
 import typer
 
-from devenv.cli_options import PYPROJECT, AsOutput, File, Output, group, settings
+from devenv.cli_options import AsOutput, Output, group, verb
+from devenv.config import Settings
 
 app = group("The images of the stack and of the node.")
 
 
 @app.command("list", epilog="Example: devenv images list -o json")
-def list_(file: File = PYPROJECT, output: AsOutput = Output.text) -> None:
+@verb
+def list_(here: Settings, output: AsOutput = Output.text) -> None:
     """List the images: their names by content, where each is, and where it would come from."""
     from devenv import report, verbs
 
-    rows = verbs.images(settings(file))
+    rows = verbs.images(here)
     if output is Output.json:
         report.as_json(rows)
     else:
@@ -22,18 +24,20 @@ def list_(file: File = PYPROJECT, output: AsOutput = Output.text) -> None:
 
 
 @app.command("build", epilog="Example: devenv images build postgres")
-def build(names: Annotated[list[str] | None, typer.Argument()] = None, file: File = PYPROJECT) -> None:
+@verb
+def build(here: Settings, names: Annotated[list[str] | None, typer.Argument()] = None) -> None:
     """Pull or build the images that are not on this host; all that the stack needs, or those named."""
     from devenv import report, verbs
 
     with report.performing() as tell:
-        verbs.images_build(settings(file), names or [], tell, report.say)
+        verbs.images_build(here, names or [], tell, report.say)
 
 
 @app.command("load", epilog="Example: devenv images load api")
-def load(names: Annotated[list[str] | None, typer.Argument()] = None, file: File = PYPROJECT) -> None:
+@verb
+def load(here: Settings, names: Annotated[list[str] | None, typer.Argument()] = None) -> None:
     """Load images into the running cluster's node: those that it lacks, or those named."""
     from devenv import report, verbs
 
     with report.performing() as tell:
-        verbs.images_load(settings(file), names or [], tell, report.say)
+        verbs.images_load(here, names or [], tell, report.say)

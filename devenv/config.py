@@ -24,6 +24,9 @@ Host = Annotated[
 ]
 Issuer = Annotated[str, StringConstraints(pattern=r"^(local|letsencrypt|letsencrypt-staging|https://\S+)$")]
 ObjectName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][-a-z0-9.]*$", max_length=253)]
+# The host of a registry, with its port, and the folder of it in which the images are to be.
+Registry = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][-a-z0-9.]*(:\d{1,5})?(/[a-z0-9][-a-z0-9._]*)*$")]
+OVERRIDDEN = ("name", "namespace", "context", "registry")  # by flags and DEVENV_<KEY>
 REFERENCE = re.compile(r"\$\{([^}]*)\}")
 
 
@@ -99,6 +102,9 @@ class Project(Table):
 
     name: Name
     namespace: Name = "default"
+    context: Annotated[str, StringConstraints(min_length=1)] | None = None  # of the person's kubeconfig
+    registry: Registry | None = None  # where the nodes of that cluster get the images from
+    remote_contexts: Annotated[tuple[str, ...], Field(alias="remote-contexts")] = ()  # allowed without --yes-remote
     namespace_labels: Annotated[dict[str, str], Field(alias="namespace-labels")] = {}
     manifests: Path
     env_file: Annotated[Path, Field(alias="env-file")] = Path(".env")
@@ -163,11 +169,11 @@ def said(error: Any) -> str:
 
 
 def overridden(table: Any, environ: Mapping[str, str], flags: Mapping[str, str | None]) -> Any:
-    """Return the table with DEVENV_NAME, DEVENV_NAMESPACE, DEVENV_PORT_<FORWARD> and the flags laid over it."""
+    """Return the table with DEVENV_<KEY> of the keys OVERRIDDEN, DEVENV_PORT_<FORWARD> and the flags laid over it."""
     if not isinstance(table, dict):
         return table
     laid = dict(table)
-    for key in ("name", "namespace"):
+    for key in OVERRIDDEN:
         if value := flags.get(key) or environ.get(f"DEVENV_{key.upper()}"):
             laid[key] = value
     asked = {key: value for key in ("issuer", "ca-bundle") if (value := flags.get(f"tls.{key}"))}

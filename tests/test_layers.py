@@ -15,7 +15,7 @@ ROWS = (
     ("cert_manager",),
     ("execute",),
     ("observe",),
-    ("provision", "request"),
+    ("provision", "request", "context"),
     ("forward", "images", "kind", "kube", "node", "sources"),
     ("trust",),
     ("docker_host", "layers", "state"),
