@@ -16,6 +16,7 @@ from devenv.promotion import Change, Kind
 from devenv.state import Folder
 
 RENDERED_WITHIN_S = 60.0
+RUNNING = (Kind.new, Kind.changed, Kind.same)  # of what we may wait for
 
 
 @dataclass(frozen=True)
@@ -84,9 +85,11 @@ def look(settings: Settings, name: str, references: Sequence[str]) -> Promotion:
 def change(api: Api, wanted: Document) -> Change:
     if wanted["kind"] == "Job":
         return Change(Kind.runs, wanted)
-    before = None
     try:
         before = api.get(wanted)
+    except Forbidden as error:
+        return Change(Kind.unseen, wanted, note=str(error))
+    try:
         return promotion.compared(wanted, before, api.preview(wanted))
     except Forbidden as error:
         return Change(Kind.left, wanted, before, note=str(error))
@@ -182,4 +185,4 @@ class Promoter:
 
 
 def workloads(changes: Iterable[Change]) -> list[Document]:
-    return [c.wanted for c in changes if c.wanted["kind"] in manifest.RUNS and c.kind not in (Kind.runs, Kind.left)]
+    return [c.wanted for c in changes if c.wanted["kind"] in manifest.RUNS and c.kind in RUNNING]

@@ -24,7 +24,8 @@ class Kind(StrEnum):
     changed = "changed"
     same = "same"
     runs = "runs"  # a Job: it is deleted and made anew
-    left = "left"  # these credentials may not look at it, or may not change it, and it is as it was applied
+    left = "left"  # these credentials may not change it
+    unseen = "unseen"  # nor even look at it: it is an administrator's
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,7 @@ def facts(changes: Iterable[Change]) -> list[dict[str, str]]:
 
 def told(changes: Collection[Change]) -> str:
     """Return what a person reads before a promotion."""
-    words = {Kind.runs: "runs anew", Kind.left: "left as it is"}
+    words = {Kind.runs: "runs anew", Kind.left: "left as it is", Kind.unseen: "not looked at"}
     lines = [difference(c) for c in changes if c.does]
     lines += [f"{c.key}: {words[c.kind]}{f' ({c.note})' if c.note else ''}" for c in changes if c.kind in words]
     same = sum(c.kind is Kind.same for c in changes)
