@@ -1,5 +1,7 @@
 """devenv images: the images of the stack and of the node."""
 
+from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -22,12 +24,16 @@ def list_(file: File = PYPROJECT, output: AsOutput = Output.text) -> None:
 
 
 @app.command("build", epilog="Example: devenv images build postgres")
-def build(names: Annotated[list[str] | None, typer.Argument()] = None, file: File = PYPROJECT) -> None:
+def build(
+    names: Annotated[list[str] | None, typer.Argument()] = None,
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Also those that are there, with all below.")] = False,
+    file: File = PYPROJECT,
+) -> None:
     """Pull or build the images that are not on this host; all that the stack needs, or those named."""
     from devenv import report, verbs
 
     with report.performing() as tell:
-        verbs.images_build(settings(file), names or [], tell, report.say)
+        verbs.images_build(settings(file), names or [], no_cache, tell, report.say)
 
 
 @app.command("load", epilog="Example: devenv images load api")
@@ -37,3 +43,27 @@ def load(names: Annotated[list[str] | None, typer.Argument()] = None, file: File
 
     with report.performing() as tell:
         verbs.images_load(settings(file), names or [], tell, report.say)
+
+
+@app.command("push", epilog="Example: devenv images push --registry ghcr.io/owner/project --tag stable-20260101")
+def push(
+    registry: Annotated[str, typer.Option(help="Where to: a host and a path. Docker knows the login.")],
+    names: Annotated[list[str] | None, typer.Argument()] = None,
+    tag: Annotated[str, typer.Option(help="A release's name, never moved; else the tag of the content.")] = "",
+    sbom: Annotated[Path, typer.Option(help="The folder for the lists of what is in the images.")] = Path("sbom"),
+    source: Annotated[str, typer.Option(help="Where the source is; else the remote `origin`.")] = "",
+    file: File = PYPROJECT,
+    output: AsOutput = Output.text,
+) -> None:
+    """Push the images that the manifests use, or those named, and print each by its digest; equal in, equal out."""
+    from devenv import push as pushing
+    from devenv import report
+
+    to = pushing.Target(registry, tag, source)
+    with report.performing() as tell:
+        done = pushing.push(settings(file), names or [], to, sbom, tell, report.say)
+    if output is Output.json:
+        report.as_json([asdict(image) for image in done])
+    else:
+        for image in done:
+            report.plain(image.ref)
