@@ -67,6 +67,8 @@ def build(images: Mapping[str, Image], image: Image, log: Path, anew: bool = Fal
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(file.data)
             target.chmod(0o755 if file.executable else 0o644)
+        for folder in (path for path in context.rglob("*") if path.is_dir()):
+            folder.chmod(0o755)  # what is copied into an image keeps its mode, and that is not the builder's to choose
         refs = {base: images[base].ref for base in image.bases}
         if (context / "prepare").exists():
             prepare(image, context, refs, log)
@@ -81,7 +83,8 @@ def prepare(image: Image, context: Path, refs: Mapping[str, str], log: Path) -> 
     path = process.search_path([state.cache() / "bin"])
     environment = {**variables, **dict(image.source.args), "DEVENV_CACHE": str(state.cache()), "PATH": path}
     try:
-        process.run(["./prepare"], cwd=context, env=environment, log=log, within_s=PREPARE_WITHIN_S)
+        argv = ["sh", "-c", "umask 022 && exec ./prepare"]
+        process.run(argv, cwd=context, env=environment, log=log, within_s=PREPARE_WITHIN_S)
     except CommandFailed as error:
         shown = os.linesep.join(error.output.splitlines()[-docker_host.LAST_LINES :])
         raise DevenvError(f"preparing {image.name} failed; the last lines of {log}:\n{shown}") from error
