@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
-from devenv import docker_host, forward, images, kind, manifest, node, provision, readiness, state
+from devenv import context, docker_host, forward, images, kind, manifest, node, provision, readiness, state
 from devenv.config import Settings
 from devenv.errors import DevenvError
 from devenv.kube import NAMESPACED, Api
@@ -85,9 +85,14 @@ def runs_since_before(pod: Document, moment: datetime) -> bool:
 
 
 def connect(settings: Settings, where: Folder) -> Api:
-    """Return a connection to the cluster's API; a kubeconfig that was lost is written again."""
+    """Return a connection to the cluster's API; a kubeconfig that was lost, or that its owner renewed, is made anew."""
     project = settings.project
-    if not where.kubeconfig.exists():
+    if project.context:
+        where.make()
+        text = context.kubeconfig(project.context, project.namespace)
+        if not where.kubeconfig.exists() or where.kubeconfig.read_text() != text:
+            state.write(where.kubeconfig, text)
+    elif not where.kubeconfig.exists():
         kind.write_kubeconfig(project.name, project.namespace, where)
     return Api(where, project.namespace)
 

@@ -32,6 +32,15 @@ class Target:
         return f"{self.registry}/{image.name}:{self.tag or image.ref.rpartition(':')[2]}"
 
 
+def target(settings: Settings, tag: str, source: str) -> Target:
+    """Return where the project's images go. Raise UsageError for what can name none."""
+    where = settings.project.registry
+    if where is None:
+        raise UsageError(f"where to? --registry HOST[/PATH], or `registry` in {settings.file}")
+    registry.checked(where, tag)
+    return Target(where, tag, source)
+
+
 @dataclass(frozen=True)
 class Pushed:
     """An image in a registry."""
@@ -60,7 +69,6 @@ def push(settings: Settings, names: list[str], to: Target, bills: Path, tell: Te
 
     A tag that was asked for is never moved: where one is taken by another image, nothing is pushed.
     """
-    registry.checked(to.registry, to.tag)
     where = verbs.place(settings)
     with state.locked(where, "images push", say), ExitStack() as held:
         want = sources.load(settings)

@@ -9,9 +9,6 @@ from devenv.docker_host import client, explained
 from devenv.errors import UsageError
 from devenv.manifest import repository
 
-# The grammar of distribution's references, of which Docker's own error says little.
-PART = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
-REGISTRY = re.compile(rf"[A-Za-z0-9.-]+(?::\d+)?(?:/{PART})*")
 TAG = re.compile(r"\w[\w.-]{0,127}", re.ASCII)
 # What an image is, as a daemon tells it: the rest, such as the size, depends on how that stores it.
 ESSENCE = ("Architecture", "Config", "Created", "Os", "RootFS", "Variant")
@@ -20,8 +17,8 @@ ESSENCE = ("Architecture", "Config", "Created", "Os", "RootFS", "Variant")
 def checked(registry: str, tag: str) -> None:
     """Raise UsageError for what can name no image."""
     host = registry.partition("/")[0]
-    if not REGISTRY.fullmatch(registry) or not ("." in host or ":" in host or host == "localhost"):
-        raise UsageError(f"--registry {registry}: wanted a host and a path, such as ghcr.io/owner/project")
+    if not ("." in host or ":" in host or host == "localhost"):
+        raise UsageError(f"registry {registry}: {host} is no host; Docker's own is docker.io/{registry}")
     if tag and not TAG.fullmatch(tag):
         raise UsageError(f"--tag {tag}: wanted letters, digits, '_', '.' and '-'")
 

@@ -24,7 +24,7 @@ ANSWERS_WITHIN_S, WATCH_PAUSE_S = 30.0, 0.5
 
 
 def place(settings: Settings) -> Folder:
-    return state.folder(settings.project.name)
+    return state.folder(settings.project.name, settings.project.context)
 
 
 def up(settings: Settings, tell: Tell, say: Say) -> dict[str, Any]:
