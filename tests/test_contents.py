@@ -48,12 +48,18 @@ LIBC = Part("deb", "libc6", "2.36-9", architecture="amd64")
 THING = Part("pypi", "some-thing-x", "1.2", ("MIT",))
 
 
-def layer(path: Path, files: dict[str, str | bytes], mode: int = 0o644) -> Path:
+Files = dict[str, str | bytes | None]
+
+
+def layer(path: Path, files: Files, mode: int = 0o644) -> Path:
+    """Pack files; one that is None is a link to elsewhere."""
     with tarfile.open(path, "w") as archive:
         for name, data in files.items():
-            raw = data.encode() if isinstance(data, str) else data
+            raw = data.encode() if isinstance(data, str) else data or b""
             info = tarfile.TarInfo(name)
             info.size, info.mode = len(raw), mode
+            if data is None:
+                info.type, info.linkname = tarfile.SYMTYPE, "/elsewhere"
             archive.addfile(info, io.BytesIO(raw))
     return path
 
@@ -64,7 +70,7 @@ def read(*layers: Path) -> Contents:
 
 def test_packages_distributions_and_their_licences_are_found(tmp_path: Path) -> None:
     release = 'NAME="Debian"\nID=debian\nVERSION_ID="12"\n'
-    files: dict[str, str | bytes] = {
+    files: Files = {
         STATUS_FILE: STATUS,
         "usr/share/doc/libc6/copyright": COPYRIGHT,
         METADATA_FILE: METADATA,
@@ -79,15 +85,14 @@ def test_packages_distributions_and_their_licences_are_found(tmp_path: Path) -> 
     [
         ({}, (LIBC, THING)),
         ({STATUS_FILE: ""}, (THING,)),
+        ({STATUS_FILE: None}, (THING,)),
         ({"var/lib/dpkg/.wh.status": ""}, (THING,)),
         ({"var/.wh.lib": ""}, (THING,)),
         ({"usr/lib/python3/.wh..wh..opq": ""}, (LIBC,)),
         ({"usr/lib/.wh.python": "", "usr/lib/python3/other/.wh..wh..opq": ""}, (LIBC, THING)),
     ],
 )
-def test_what_a_layer_hides_of_those_below_is_not_there(
-    tmp_path: Path, above: dict[str, str | bytes], left: tuple[Part, ...]
-) -> None:
+def test_what_a_layer_hides_of_those_below_is_not_there(tmp_path: Path, above: Files, left: tuple[Part, ...]) -> None:
     low = layer(tmp_path / "low", {STATUS_FILE: STATUS, METADATA_FILE: METADATA})
     assert read(low, layer(tmp_path / "high", above)).parts == left
 
@@ -95,7 +100,7 @@ def test_what_a_layer_hides_of_those_below_is_not_there(
 def test_what_a_layer_deletes_and_has_anew_is_there(tmp_path: Path) -> None:
     low = layer(tmp_path / "low", {METADATA_FILE: METADATA})
     new = METADATA.replace("Version: 1.2", "Version: 2")
-    above: dict[str, str | bytes] = {"usr/lib/python3/.wh..wh..opq": "", METADATA_FILE: new}
+    above: Files = {"usr/lib/python3/.wh..wh..opq": "", METADATA_FILE: new}
     assert [part.version for part in read(low, layer(tmp_path / "high", above)).parts] == ["2"]
 
 

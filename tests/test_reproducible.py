@@ -160,6 +160,20 @@ def test_an_image_comes_whole_through_save_and_load(tmp_path: Path) -> None:
     assert [layer.read_bytes() for layer in again.layers] == [low, high, low]
 
 
+def test_a_layer_that_was_saved_as_a_link_to_another_is_found(tmp_path: Path) -> None:
+    described = json.dumps([{"Config": "c.json", "Layers": ["1/layer.tar", "2/layer.tar"]}]).encode()
+    saved = packed(
+        [
+            Entry("1/layer.tar", b"layer"),
+            Entry("2/layer.tar", type=tarfile.SYMTYPE, link="../1/layer.tar"),
+            Entry("c.json", b"{}"),
+            Entry("manifest.json", described),
+        ],
+        chances(1),
+    )
+    assert [layer.read_bytes() for layer in reproducible.unpack([saved], tmp_path).layers] == [b"layer", b"layer"]
+
+
 def test_the_same_image_built_twice_is_one(tmp_path: Path) -> None:
     entries = [Entry("etc", type=tarfile.DIRTYPE, mode=0o755), Entry("etc/a", b"1")]
     built = [image(tmp_path / f"image-{n}", [packed(entries, chances(n))]) for n in range(2)]
