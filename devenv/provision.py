@@ -103,7 +103,7 @@ def remove(api: Api, where: Folder, table: Tls) -> list[str]:
         if api.get(request(table)):
             api.delete(request(table))
             gone.append(f"certificate {table.secret}")
-        issuers = [i for i in api.everywhere(acme.VERSION, "ClusterIssuer") if is_ours(i)]
+        issuers = [i for i in api.everywhere(acme.VERSION, "ClusterIssuer") if manifest.is_ours(i)]
         for issuer in issuers:
             api.delete(issuer)
             api.delete(acme.account(issuer["metadata"]["name"]))
@@ -116,10 +116,6 @@ def remove(api: Api, where: Folder, table: Tls) -> list[str]:
     for file in files:
         file.unlink()
     return [*gone, "the authority with its key"] if files else gone
-
-
-def is_ours(obj: Document) -> bool:
-    return (obj["metadata"].get("labels") or {}).get(manifest.MANAGED_BY) == manifest.MANAGER
 
 
 def is_from_us(found: Document) -> bool:

@@ -7,7 +7,20 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from devenv import execute, forward, kind, manifest, observe, process, sources, stack, state, trust
+from devenv import (
+    context,
+    execute,
+    forward,
+    manifest,
+    observe,
+    process,
+    provider,
+    sources,
+    stack,
+    state,
+    teardown,
+    trust,
+)
 from devenv import plan as planning
 from devenv.acts import LoadImage, ObtainImage, Step
 from devenv.config import Settings
@@ -15,7 +28,7 @@ from devenv.errors import DevenvError, TimedOut, UsageError
 from devenv.execute import Tell
 from devenv.plan import Cluster, Observed, make_plan
 from devenv.readiness import Level, Readiness
-from devenv.stack import NODE, Stack
+from devenv.stack import Stack
 from devenv.state import Folder
 from devenv.wait import settle
 
@@ -38,7 +51,7 @@ def up(settings: Settings, tell: Tell, say: Say) -> dict[str, Any]:
         if have.cluster is Cluster.STOPPED:
             execute.perform(make_plan(want, have), want, where, tell)
             have = observe.snapshot(want, where)
-        kind.use_namespace(settings.project.namespace, where)
+        context.use_namespace(settings.project.namespace, where)
         steps = make_plan(want, have)
         execute.perform(steps, want, where, tell)
         say(f"{settings.project.name} is up" + ("" if steps else ": nothing was left to do"))
@@ -49,7 +62,7 @@ def down(settings: Settings, say: Say) -> list[str]:
     """Remove everything of the environment and return what that was."""
     where = place(settings)
     with state.locked(where, "down", say):
-        gone = execute.remove(settings.project.name, where)
+        gone = teardown.remove(settings, where)
         state.remove_lock(where)
     return gone
 
@@ -129,6 +142,8 @@ def suite(
 
 def forward_start(settings: Settings, via: str, say: Say) -> None:
     where = place(settings)
+    if via == forward.NODE and not provider.of(settings, where).node:
+        raise UsageError(f"--via node is a kind cluster's way; to context {settings.project.context} leads --via api")
     with state.locked(where, "forward start", say):
         want = sources.load(settings)
         if observe.snapshot(want, where).cluster is not Cluster.RUNNING:
@@ -194,7 +209,7 @@ def images(settings: Settings) -> list[dict[str, Any]]:
             "name": name,
             "ref": image.ref,
             "host": image.ref in have.host_images,
-            "node": image.ref in have.node_images,
+            "node": name in want.wanted_images and want.ref(name) in have.node_images,
             "source": origin(want, have, name),
         }
         for name, image in want.images.items()
@@ -227,7 +242,7 @@ def some_steps(settings: Settings, names: list[str], doing: str, acts: tuple[typ
         have = observe.snapshot(want, where)
         if LoadImage in acts and have.cluster is not Cluster.RUNNING:
             raise DevenvError(f"cluster {settings.project.name} is not running; next: devenv up")
-        chosen = planning.image_plan(want, have, names or [NODE, *want.wanted_images])
+        chosen = planning.image_plan(want, have, names or want.roots)
         steps = [s for s in chosen if isinstance(s.act, acts)]
         execute.perform(steps, want, where, tell)
         say(f"{len(steps)} done" if steps else "nothing was left to do")
