@@ -28,14 +28,15 @@ ROWS = (
 )
 # A process of its own, started by `forward`: small, so it shares nothing with the rest.
 APART: dict[str, set[str]] = {
-    "forwarder": {"apiserver", "balancer", "endpoints", "relay", "watch", "ways"},
+    "forwarder": {"apiserver", "balancer", "credentials", "endpoints", "relay", "watch", "ways"},
     "relay": {"endpoints", "pipe", "probes", "watch", "ways"},
     "balancer": {"apiserver", "watch"},
     "ways": {"apiserver", "endpoints", "pipe", "tunnel"},
     "tunnel": {"pipe"},
     "endpoints": {"watch"},
     "watch": {"apiserver"},
-    "apiserver": set(),
+    "apiserver": {"credentials"},
+    "credentials": set(),
     "pipe": set(),
     "probes": set(),
 }

@@ -1,0 +1,153 @@
+"""A cluster that devenv did not make: three kind nodes and a registry from which they pull, as kind documents both.
+
+The node image's static network serves one node. Here each node is told the range of its pods and the ways to the
+others', which on somebody's cluster is the affair of a CNI plugin.
+"""
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import yaml
+
+from tests.cluster.environment import CHECKOUT, FIRST_UP_S, Environment, copied, docker, path
+
+REGISTRY = """version: 0.1
+storage:
+  filesystem:
+    rootdirectory: {folder}
+  delete:
+    enabled: true
+http:
+  addr: 0.0.0.0:{port}
+"""
+# Written into a node: the range of its pods, the ways to the other nodes', and where the registry is from there.
+NETWORK = r"""set -eu
+sed -i 's|"subnet": "[^"]*"|"subnet": "{own}"|' /etc/cni/net.d/10-devenv.conflist
+{routes}
+ip route replace unreachable {own}
+mkdir -p "/etc/containerd/certs.d/{registry}"
+printf '[host."http://{gateway}"]\n' >"/etc/containerd/certs.d/{registry}/hosts.toml"
+"""
+READY_WITHIN_S = 120
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """Somebody's cluster, with a kubeconfig of its own that names it, and the registry that its nodes know."""
+
+    context: str
+    kubeconfig: Path
+    registry: str
+    nodes: tuple[str, ...]  # containers; the first one has the API server
+
+    def kubectl(self, *args: str, stdin: str = "") -> str:
+        argv = ["kubectl", "--kubeconfig", str(self.kubeconfig), "--context", self.context, *args]
+        environ = {**os.environ, "PATH": path()}
+        done = subprocess.run(argv, text=True, capture_output=True, check=False, env=environ, input=stdin)
+        assert done.returncode == 0, f"{' '.join(argv)}\n{done.stdout}{done.stderr}"
+        return done.stdout
+
+    @property
+    def address(self) -> str:
+        """The API server's address that is not this machine's own."""
+        return f"https://{address(self.nodes[0])}:6443"
+
+
+def address(node: str) -> str:
+    return docker("inspect", "--format", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", node)
+
+
+@contextmanager
+def running(name: str, port: int, folder: Path) -> Iterator[Foreign]:
+    """Make the cluster and its registry, and take both down. What a killed run has left is removed first."""
+    registry, kubeconfig = f"127.0.0.1:{port}", folder / "kubeconfig"
+    nodes = (f"{name}-control-plane", f"{name}-worker", f"{name}-worker2")
+    image = node_image(folder)
+    remove(name)
+    try:
+        docker("network", "create", name)
+        with serving(folder, port):
+            create(name, image, kubeconfig)
+            there = Foreign(f"kind-{name}", kubeconfig, registry, nodes)
+            join(there, port)
+            yield there
+    finally:
+        remove(name)
+
+
+def remove(name: str) -> None:
+    if containers := docker("ps", "--all", "--quiet", "--filter", f"label=io.x-k8s.kind.cluster={name}"):
+        docker("rm", "--force", "--volumes", *containers.split())
+    with suppress(subprocess.CalledProcessError):
+        docker("network", "rm", name)
+
+
+def node_image(folder: Path) -> str:
+    """Return the image of devenv's own nodes, built where it is not there."""
+    root = copied(CHECKOUT / "tests/projects/hello", folder / "node", ("pyproject.toml", "app", "k8s"))
+    env = Environment("node", root, {})
+    env.fine("images", "build", "node", within_s=FIRST_UP_S)
+    rows = json.loads(env.fine("images", "list", "-o", "json"))
+    return next(str(row["ref"]) for row in rows if row["name"] == "node")
+
+
+@contextmanager
+def serving(folder: Path, port: int) -> Iterator[None]:
+    file = folder / "registry.yml"
+    file.write_text(REGISTRY.format(folder=folder / "blobs", port=port))
+    with (folder / "registry.log").open("w") as log:
+        server = subprocess.Popen(["docker-registry", "serve", str(file)], stdout=log, stderr=log)
+        try:
+            for _ in range(100):
+                with suppress(httpx.ConnectError):
+                    httpx.get(f"http://127.0.0.1:{port}/v2/")
+                    break
+                time.sleep(0.1)
+            yield
+        finally:
+            server.terminate()
+            server.wait()
+
+
+def create(name: str, image: str, kubeconfig: Path) -> None:
+    """Let kind itself make the cluster, with what our node image needs of kubeadm."""
+    config = yaml.safe_load((CHECKOUT / "devenv/cluster/kind.yaml").read_text())
+    config["nodes"] = [{"role": "control-plane"}, {"role": "worker"}, {"role": "worker"}]
+    argv = ["kind", "create", "cluster", "--name", name, "--image", image, "--kubeconfig", str(kubeconfig)]
+    environ = {**os.environ, "PATH": path(), "KIND_EXPERIMENTAL_DOCKER_NETWORK": name}
+    done = subprocess.run(
+        [*argv, "--config", "-"], input=yaml.safe_dump(config), env=environ, text=True, capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def join(there: Foreign, port: int) -> None:
+    """Give each node its network, and wait for all to be ready."""
+    # The engine of NetworkPolicies asks an API server on its own node.
+    pinned = '{"spec": {"template": {"spec": {"nodeSelector": {"node-role.kubernetes.io/control-plane": ""}}}}}'
+    there.kubectl("-n", "kube-system", "patch", "daemonset", "policies", "--patch", pinned)
+    ranges = {node: pod_range(there, node) for node in there.nodes}
+    network = there.context.removeprefix("kind-")
+    gateway = docker("network", "inspect", "--format", "{{(index .IPAM.Config 0).Gateway}}", network)
+    for node, own in ranges.items():
+        routes = [f"ip route replace {r} via {address(n)}" for n, r in ranges.items() if n != node]
+        script = NETWORK.format(own=own, routes="\n".join(routes), registry=there.registry, gateway=f"{gateway}:{port}")
+        docker("exec", node, "bash", "-c", script)
+    # A pod from before has an address of another node's range.
+    there.kubectl("-n", "kube-system", "delete", "pods", "--selector", "k8s-app=kube-dns")
+    for what, condition in (("nodes", "Ready"), ("deployments", "Available")):
+        where = [] if what == "nodes" else ["-n", "kube-system"]
+        there.kubectl("wait", *where, what, "--all", f"--for=condition={condition}", f"--timeout={READY_WITHIN_S}s")
+
+
+def pod_range(there: Foreign, node: str) -> str:
+    """Return the range of a node's pods, which the controller manager gives it soon after it has joined."""
+    there.kubectl("wait", "node", node, "--for=jsonpath={.spec.podCIDR}", f"--timeout={READY_WITHIN_S}s")
+    return there.kubectl("get", "node", node, "--output", "jsonpath={.spec.podCIDR}")
