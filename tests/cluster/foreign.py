@@ -69,8 +69,8 @@ def running(name: str, port: int, folder: Path) -> Iterator[Foreign]:
     """Make the cluster and its registry, and take both down. What a killed run has left is removed first."""
     registry, kubeconfig = f"127.0.0.1:{port}", folder / "kubeconfig"
     nodes = (f"{name}-control-plane", f"{name}-worker", f"{name}-worker2")
-    image = node_image(folder)
-    remove(name)
+    remove(name, registry)
+    image = node_image(name, folder)
     try:
         docker("network", "create", name)
         with serving(folder, port):
@@ -79,22 +79,26 @@ def running(name: str, port: int, folder: Path) -> Iterator[Foreign]:
             join(there, port)
             yield there
     finally:
-        remove(name)
+        remove(name, registry)
 
 
-def remove(name: str) -> None:
+def remove(name: str, registry: str) -> None:
+    """Remove the cluster, its network, and the names that pushed images have on this host."""
+    if pushed := docker("images", "--filter", f"reference={registry}/*", "--format", "{{.Repository}}:{{.Tag}}"):
+        docker("rmi", *pushed.split())
     if containers := docker("ps", "--all", "--quiet", "--filter", f"label=io.x-k8s.kind.cluster={name}"):
         docker("rm", "--force", "--volumes", *containers.split())
     with suppress(subprocess.CalledProcessError):
         docker("network", "rm", name)
 
 
-def node_image(folder: Path) -> str:
+def node_image(name: str, folder: Path) -> str:
     """Return the image of devenv's own nodes, built where it is not there."""
     root = copied(CHECKOUT / "tests/projects/hello", folder / "node", ("pyproject.toml", "app", "k8s"))
-    env = Environment("node", root, {})
+    env = Environment(name, root, {})
     env.fine("images", "build", "node", within_s=FIRST_UP_S)
     rows = json.loads(env.fine("images", "list", "-o", "json"))
+    env.fine("down")
     return next(str(row["ref"]) for row in rows if row["name"] == "node")
 
 
