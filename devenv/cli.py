@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from devenv import __version__, cli_forward, cli_images, cli_tls, errors
+from devenv import __version__, cli_forward, cli_images, cli_promote, cli_tls, errors
 from devenv.cli_options import AsOutput, Output, confirm, duration, verb
 from devenv.config import Settings
 from devenv.errors import DevenvError
@@ -22,6 +22,7 @@ app = typer.Typer(
 app.add_typer(cli_forward.app, name="forward")
 app.add_typer(cli_images.app, name="images")
 app.add_typer(cli_tls.app, name="tls")
+app.command(epilog="Example: devenv promote staging --image R/api@sha256:… --dry-run")(cli_promote.promote)
 
 
 class Format(StrEnum):
@@ -176,7 +177,7 @@ def main() -> None:
         report.error(str(error))
         code = error.exit_code
     if code == errors.INTERRUPTED:
-        typer.echo("interrupted; run `devenv up` again to go on, or `devenv down` to clean up", err=True)
+        typer.echo("interrupted; the same command again goes on from where it was", err=True)
     leave(code if isinstance(code, int) else 0)
 
 

@@ -90,6 +90,17 @@ class Tls(Table):
     email: str | None = None  # for the ACME account
 
 
+class Environment(Table):
+    """Where a release goes: how its objects are rendered, and what must hold when they are rolled out."""
+
+    # Prints the environment's objects, given the images by digest as its last words.
+    render: Annotated[list[str], Field(min_length=1)]
+    images: Annotated[tuple[Name, ...], Field(min_length=1)]  # what it runs, by the last words of their names
+    namespace: Name
+    context: str | None = None  # the cluster, as the person's kubeconfig names it
+    checks: tuple[Workload, ...] = ()  # Jobs that run after the rollout; others run before it
+
+
 class Suite(Table):
     """A test suite: the command that runs it, and settings of its own."""
 
@@ -116,6 +127,12 @@ class Project(Table):
     tls: Tls | None = None
     env: dict[str, str] = {}
     tests: dict[str, Suite] = {}
+    environments: dict[Name, Environment] = {}
+
+    @property
+    def named_contexts(self) -> tuple[str, ...]:
+        """The contexts that the file itself names, which need no further word of the person."""
+        return (*self.remote_contexts, *(e.context for e in self.environments.values() if e.context))
 
 
 class Settings(Table):
@@ -125,8 +142,15 @@ class Settings(Table):
     file: Path
     project: Project
 
-    def path(self, relative: Path) -> Path:
+    def path(self, relative: Path | str) -> Path:
         return self.root / relative
+
+    def environment(self, name: str) -> Environment:
+        known = self.project.environments
+        if name not in known:
+            there = ", ".join(sorted(known)) or "none"
+            raise UsageError(f"no environment {name} in [tool.devenv.environments]; there are: {there}")
+        return known[name]
 
 
 def load(file: Path, environ: Mapping[str, str], flags: Mapping[str, str | None]) -> Settings:

@@ -9,18 +9,19 @@ PACKAGE = Path(__file__).parents[1] / "devenv"
 # From the edge inwards; a module may import from later rows only.
 ROWS = (
     ("cli",),
-    ("cli_forward", "cli_images", "cli_tls"),
+    ("cli_forward", "cli_images", "cli_promote", "cli_tls"),
     ("cli_options",),
     ("report", "verbs", "tls_verbs"),
-    ("cert_manager",),
+    ("cert_manager", "promote"),
     ("execute", "teardown"),
+    ("rollout",),
     ("observe",),
     ("provision", "request", "provider"),
     ("forward", "images", "kind", "kube", "node", "sources"),
     ("trust", "context"),
     ("docker_host", "layers", "state"),
     ("process", "wait", "handshake", "certificates"),
-    ("plan",),
+    ("plan", "promotion"),
     ("stack", "acme"),
     ("tls",),
     ("graph", "manifest", "readiness", "config"),
@@ -44,7 +45,7 @@ ONLY_IN = {
     "kubernetes": {"kube"},
     "docker": {"docker_host"},
     "cryptography": {"certificates"},
-    "typer": {"cli", "cli_forward", "cli_images", "cli_options", "cli_tls"},
+    "typer": {"cli", "cli_forward", "cli_images", "cli_options", "cli_promote", "cli_tls"},
     "rich": {"report"},
 }
 
