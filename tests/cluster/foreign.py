@@ -1,7 +1,7 @@
 """A cluster that devenv did not make: three kind nodes and a registry from which they pull, as kind documents both.
 
-The node image's static network serves one node. Here each node is told the range of its pods and the ways to the
-others', which on somebody's cluster is the affair of a CNI plugin.
+The node image's static network and its folders as volumes serve one node. Here each node is told the range of its pods
+and the ways to the others', which on somebody's cluster is the affair of a CNI plugin, and volumes are on the first.
 """
 
 import json
@@ -27,14 +27,17 @@ storage:
 http:
   addr: 0.0.0.0:{port}
 """
-# Written into a node: the range of its pods, the ways to the other nodes', and where the registry is from there.
+# Written into a node: the range of its pods, the ways to the other nodes', and where the registry is from there. What
+# goes from pod to pod keeps its address, by which NetworkPolicies know it.
 NETWORK = r"""set -eu
-sed -i 's|"subnet": "[^"]*"|"subnet": "{own}"|' /etc/cni/net.d/10-devenv.conflist
+sed -i 's|"subnet": "[^"]*"|"subnet": "{own}"|; s|"ipMasq": true|"ipMasq": false|' /etc/cni/net.d/10-devenv.conflist
+iptables --wait --table nat --append POSTROUTING --source {pods} ! --destination {pods} --jump MASQUERADE
 {routes}
 ip route replace unreachable {own}
 mkdir -p "/etc/containerd/certs.d/{registry}"
 printf '[host."http://{gateway}"]\n' >"/etc/containerd/certs.d/{registry}/hosts.toml"
 """
+PODS = "10.244.0.0/16"  # kind's own choice
 READY_WITHIN_S = 120
 
 
@@ -134,21 +137,33 @@ def create(name: str, image: str, kubeconfig: Path) -> None:
 
 def join(there: Foreign, port: int) -> None:
     """Give each node its network, and wait for all to be ready."""
-    # The engine of NetworkPolicies asks an API server on its own node.
-    pinned = '{"spec": {"template": {"spec": {"nodeSelector": {"node-role.kubernetes.io/control-plane": ""}}}}}'
-    there.kubectl("-n", "kube-system", "patch", "daemonset", "policies", "--patch", pinned)
+    first = there.nodes[0]
+    # The engine of NetworkPolicies looks for an API server on its own node.
+    there.kubectl("-n", "kube-system", "set", "env", "daemonset/policies", f"KUBERNETES_SERVICE_HOST={address(first)}")
+    volumes_on(there, first)
     ranges = {node: pod_range(there, node) for node in there.nodes}
     network = there.context.removeprefix("kind-")
     gateway = docker("network", "inspect", "--format", "{{(index .IPAM.Config 0).Gateway}}", network)
     for node, own in ranges.items():
         routes = [f"ip route replace {r} via {address(n)}" for n, r in ranges.items() if n != node]
-        script = NETWORK.format(own=own, routes="\n".join(routes), registry=there.registry, gateway=f"{gateway}:{port}")
+        script = NETWORK.format(
+            pods=PODS, own=own, routes="\n".join(routes), registry=there.registry, gateway=f"{gateway}:{port}"
+        )
         docker("exec", node, "bash", "-c", script)
     # A pod from before has an address of another node's range.
     there.kubectl("-n", "kube-system", "delete", "pods", "--selector", "k8s-app=kube-dns")
     for what, condition in (("nodes", "Ready"), ("deployments", "Available")):
         where = [] if what == "nodes" else ["-n", "kube-system"]
         there.kubectl("wait", *where, what, "--all", f"--for=condition={condition}", f"--timeout={READY_WITHIN_S}s")
+
+
+def volumes_on(there: Foreign, node: str) -> None:
+    """Let pods with volumes go where those are made."""
+    there.kubectl("taint", "node", node, "node-role.kubernetes.io/control-plane-")
+    storage = json.loads(there.kubectl("get", "storageclass", "standard", "--output", "json"))
+    here = [{"key": "kubernetes.io/hostname", "values": [node]}]
+    storage["allowedTopologies"] = [{"matchLabelExpressions": here}]
+    there.kubectl("replace", "--force", "--filename", "-", stdin=json.dumps(storage))
 
 
 def pod_range(there: Foreign, node: str) -> str:

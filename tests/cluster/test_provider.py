@@ -8,7 +8,8 @@ import httpx
 import pytest
 import yaml
 
-from tests.cluster.environment import CHECKOUT, MARK, Environment, copied, docker, free_ports
+from tests.cluster.conftest import STACK
+from tests.cluster.environment import CHECKOUT, FIRST_UP_S, MARK, Environment, copied, docker, free_ports
 from tests.cluster.foreign import Foreign
 
 SOMEBODY_S = "hello-guest"  # a namespace that devenv did not make
@@ -108,6 +109,25 @@ def test_an_object_of_somebody_else_s_is_not_taken_over(foreign: Foreign, guest:
     assert foreign.kubectl("-n", SOMEBODY_S, "get", "deployments", "--output", "name") == ""
     guest.fine("down", "--yes", *here)
     assert foreign.kubectl("-n", SOMEBODY_S, "get", "services", "--output", "name").split() == ["service/hello"]
+
+
+def test_the_whole_stack_passes_its_learning_suite_on_three_nodes(foreign: Foreign, tmp_path: Path) -> None:
+    root = copied(CHECKOUT, tmp_path, STACK)
+    ports = dict(zip(("api", "memory", "redis", "postgres", "https"), free_ports(11)[6:], strict=True))
+    env = Environment(f"t{MARK}-whole", root, ports, extra={"KUBECONFIG": str(foreign.kubeconfig)})
+    namespaces = foreign.kubectl("get", "namespaces", "--output", "name")
+    env.fine("down", "--yes", *flags(foreign))
+    try:
+        env.fine("up", *flags(foreign), within_s=FIRST_UP_S)
+        assert env.fine("plan", *flags(foreign)) == ""
+        assert json.loads(env.fine("status", *flags(foreign), "-o", "json"))["ready"]
+        pods = json.loads(foreign.kubectl("get", "pods", "--all-namespaces", "--output", "json"))["items"]
+        ours = [p for p in pods if f"namespace/{p['metadata']['namespace']}" not in namespaces.split()]
+        assert len({p["spec"]["nodeName"] for p in ours}) > 1
+        assert " passed" in env.fine("test", "learning", *flags(foreign))
+    finally:
+        env.fine("down", "--yes", *flags(foreign))
+    assert foreign.kubectl("get", "namespaces", "--output", "name") == namespaces
 
 
 VERBS = ("up", "plan", "status", "down --yes", "env", "test smoke", "wait all", "forward start", "images load")
