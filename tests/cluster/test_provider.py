@@ -173,28 +173,31 @@ def test_what_is_missing_or_unknown_is_told(foreign: Foreign, guest: Environment
     assert f"context {foreign.context}: reach the cluster" in away.stderr
 
 
-def test_forwards_go_on_with_credentials_that_a_program_makes(foreign: Foreign, guest: Environment) -> None:
-    """As managed clusters have it: the kubeconfig names a program that prints a token."""
-    foreign.kubectl("-n", "kube-system", "create", "serviceaccount", "guest")
-    foreign.kubectl("create", "clusterrolebinding", "guest", "--clusterrole=cluster-admin",
-                    "--serviceaccount=kube-system:guest")  # fmt: skip
-    token = foreign.kubectl("-n", "kube-system", "create", "token", "guest")
+def test_a_guest_with_the_rights_of_one_namespace_and_a_program_for_its_token_is_served(
+    foreign: Foreign, guest: Environment
+) -> None:
+    """As managed clusters have it: the kubeconfig names a program that makes the credentials."""
+    foreign.kubectl("create", "namespace", SOMEBODY_S)
+    in_it = ("-n", SOMEBODY_S)
+    foreign.kubectl(*in_it, "create", "serviceaccount", "guest")
+    who = f"--serviceaccount={SOMEBODY_S}:guest"
+    foreign.kubectl(*in_it, "create", "rolebinding", "guest", "--clusterrole=admin", who)
+    token = foreign.kubectl(*in_it, "create", "token", "guest").strip()
     version = "client.authentication.k8s.io/v1"
+    answer = {"apiVersion": version, "kind": "ExecCredential", "status": {"token": token}}
     login = guest.root / "login"
-    answer = {"apiVersion": version, "kind": "ExecCredential", "status": {"token": token.strip()}}
     login.write_text(f"#!/bin/sh\necho asked >>{guest.root}/asked\ncat <<'END'\n{json.dumps(answer)}\nEND\n")
     login.chmod(0o755)
     config = yaml.safe_load(foreign.kubeconfig.read_text())
-    program = {"apiVersion": version, "command": str(login), "interactiveMode": "Never"}
-    config["users"][0]["user"] = {"exec": program}
+    config["users"][0]["user"] = {"exec": {"apiVersion": version, "command": str(login), "interactiveMode": "Never"}}
     (guest.root / "managed").write_text(yaml.safe_dump(config))
     guest.extra["KUBECONFIG"] = str(guest.root / "managed")
-    try:
-        guest.fine("up", *flags(foreign))
-        assert page(guest) == "hello\n"
-        assert (guest.root / "asked").read_text().startswith("asked")
-        guest.fine("down", "--yes", *flags(foreign))
-    finally:
-        guest.extra["KUBECONFIG"] = str(foreign.kubeconfig)
-        foreign.kubectl("delete", "clusterrolebinding", "guest")
-        foreign.kubectl("-n", "kube-system", "delete", "serviceaccount", "guest")
+
+    here = (*flags(foreign), *in_it)
+    guest.fine("up", *here)
+    assert page(guest) == "hello\n"
+    assert guest.fine("test", "smoke", *here) == "hello\n"
+    assert (guest.root / "asked").read_text().startswith("asked")
+    guest.fine("down", "--yes", *here)
+    assert foreign.kubectl(*in_it, "get", "deployments,services", "--output", "name") == ""
+    guest.extra["KUBECONFIG"] = str(foreign.kubeconfig)
