@@ -22,6 +22,9 @@ FIRST_BUILD_BYTES, WARM_BYTES = 12 << 30, 2 << 30
 def snapshot(want: Stack, where: Folder) -> Observed:
     """Return what is there of what is wanted. Raise DevenvError for a cluster that is not ours."""
     project, found = want.settings.project, provider.of(want.settings, where)
+    # The clients of Docker and of Kubernetes share a library whose modules import each other in a circle: two threads
+    # that begin with it at once would see halves of it.
+    docker_host.client()
     with ThreadPoolExecutor() as pool:
         host_images = pool.submit(docker_host.image_refs)
         cluster = pool.submit(found.observe)
