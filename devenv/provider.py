@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar, Protocol
 
-from devenv import context, docker_host, kind, kube, node
+from devenv import context, docker_host, kind, kube, node, state
 from devenv.config import Project, Settings
 from devenv.errors import DevenvError
 from devenv.plan import Cluster
@@ -111,3 +111,8 @@ def of(settings: Settings, where: Folder) -> Provider:
     """Return the provider that the settings name."""
     project = settings.project
     return Existing(project, where, project.context) if project.context else Kind(project, where)
+
+
+def place(settings: Settings) -> Folder:
+    """Return the environment's runtime folder."""
+    return state.folder(settings.project.name, settings.project.context)

@@ -21,28 +21,22 @@ from devenv import (
     teardown,
     trust,
 )
-from devenv import plan as planning
-from devenv.acts import LoadImage, ObtainImage, Step
+from devenv.acts import Step
 from devenv.config import Settings
 from devenv.errors import DevenvError, TimedOut, UsageError
 from devenv.execute import Tell
 from devenv.plan import Cluster, Observed, make_plan
 from devenv.readiness import Level, Readiness
 from devenv.stack import Stack
-from devenv.state import Folder
 from devenv.wait import settle
 
 Say = Callable[[str], None]
 ANSWERS_WITHIN_S, WATCH_PAUSE_S = 30.0, 0.5
 
 
-def place(settings: Settings) -> Folder:
-    return state.folder(settings.project.name, settings.project.context)
-
-
 def up(settings: Settings, tell: Tell, say: Say) -> dict[str, Any]:
     """Bring the stack to its wanted state. Run twice, the second run finds nothing to do."""
-    where = place(settings)
+    where = provider.place(settings)
     with state.locked(where, "up", say):
         want = sources.load(settings)
         have = observe.snapshot(want, where)
@@ -60,7 +54,7 @@ def up(settings: Settings, tell: Tell, say: Say) -> dict[str, Any]:
 
 def down(settings: Settings, say: Say) -> list[str]:
     """Remove everything of the environment and return what that was."""
-    where = place(settings)
+    where = provider.place(settings)
     with state.locked(where, "down", say):
         gone = teardown.remove(settings, where)
         state.remove_lock(where)
@@ -69,12 +63,12 @@ def down(settings: Settings, say: Say) -> list[str]:
 
 def plan(settings: Settings) -> tuple[Step, ...]:
     want = sources.load(settings)
-    return make_plan(want, observe.snapshot(want, place(settings)))
+    return make_plan(want, observe.snapshot(want, provider.place(settings)))
 
 
 def status(settings: Settings) -> dict[str, Any]:
     """Return what is there, with what to do next."""
-    want, where = sources.load(settings), place(settings)
+    want, where = sources.load(settings), provider.place(settings)
     have = observe.snapshot(want, where)
     forwards = forward.status(where)
     workloads = [
@@ -106,7 +100,7 @@ def next_command(settings: Settings) -> str:
 
 def exports(settings: Settings, say: Say) -> dict[str, str]:
     """Return the exported settings, once every local port was seen to lead to a pod of this cluster that answers."""
-    where = place(settings)
+    where = provider.place(settings)
     if settings.project.forwards:
         if not state.is_locked(where.forwards_lock) and where.forwards.exists():
             forward_start(settings, forward.AUTO, say)
@@ -141,7 +135,7 @@ def suite(
 
 
 def forward_start(settings: Settings, via: str, say: Say) -> None:
-    where = place(settings)
+    where = provider.place(settings)
     if via == forward.NODE and not provider.of(settings, where).node:
         raise UsageError(f"--via node is a kind cluster's way; to context {settings.project.context} leads --via api")
     with state.locked(where, "forward start", say):
@@ -155,18 +149,18 @@ def forward_start(settings: Settings, via: str, say: Say) -> None:
 
 
 def forward_stop(settings: Settings) -> bool:
-    return forward.stop(place(settings))
+    return forward.stop(provider.place(settings))
 
 
 def forward_status(settings: Settings) -> list[dict[str, Any]]:
-    return forward.status(place(settings))
+    return forward.status(provider.place(settings))
 
 
 def forward_changes(settings: Settings) -> Iterator[list[dict[str, Any]]]:
     """Yield the state of the forwards whenever something of it is new, for ever."""
     last = None
     while True:
-        if (seen := forward.status(place(settings))) != last:
+        if (seen := forward.status(provider.place(settings))) != last:
             yield seen
         last = seen
         process.called_off().wait(WATCH_PAUSE_S)
@@ -177,7 +171,7 @@ def await_all(settings: Settings, names: list[str], within_s: float) -> Readines
 
     Raise UsageError for a name that the project does not have; DevenvError and TimedOut say what is not ready and why.
     """
-    want, where = sources.load(settings), place(settings)
+    want, where = sources.load(settings), provider.place(settings)
     chosen = awaited(want, names)
     seen = settle(lambda: max(observe.parts(want, where, chosen)), within_s, process.called_off())
     if seen.level is Level.READY:
@@ -198,51 +192,3 @@ def awaited(want: Stack, names: list[str]) -> list[str]:
     if unknown := [name for name in full if name not in known]:
         raise UsageError(f"nothing here is named {', '.join(unknown)}; there are: {', '.join(known)}")
     return full
-
-
-def images(settings: Settings) -> list[dict[str, Any]]:
-    """Return the images of the stack and of the node, with where each is."""
-    want = sources.load(settings)
-    have = observe.snapshot(want, place(settings))
-    return [
-        {
-            "name": name,
-            "ref": image.ref,
-            "host": image.ref in have.host_images,
-            "node": name in want.wanted_images and want.ref(name) in have.node_images,
-            "source": origin(want, have, name),
-        }
-        for name, image in want.images.items()
-    ]
-
-
-def origin(want: Stack, have: Observed, name: str) -> str:
-    image = want.images[name]
-    if planning.is_pulled(image, have):
-        return f"pull {image.source.pull}"
-    why = "its registry does not answer" if image.source.pull else "it has no released one"
-    return f"build {planning.folder_name(image)}: {why}"
-
-
-def images_build(settings: Settings, names: list[str], tell: Tell, say: Say) -> None:
-    some_steps(settings, names, "images build", (ObtainImage,), tell, say)
-
-
-def images_load(settings: Settings, names: list[str], tell: Tell, say: Say) -> None:
-    some_steps(settings, names, "images load", (ObtainImage, LoadImage), tell, say)
-
-
-def some_steps(settings: Settings, names: list[str], doing: str, acts: tuple[type, ...], tell: Tell, say: Say) -> None:
-    """Perform the part of the plan that is about images."""
-    where = place(settings)
-    with state.locked(where, doing, say):
-        want = sources.load(settings)
-        if unknown := [name for name in names if name not in want.images]:
-            raise UsageError(f"no image {', '.join(unknown)}; there are: {', '.join(want.images)}")
-        have = observe.snapshot(want, where)
-        if LoadImage in acts and have.cluster is not Cluster.RUNNING:
-            raise DevenvError(f"cluster {settings.project.name} is not running; next: devenv up")
-        chosen = planning.image_plan(want, have, names or want.roots)
-        steps = [s for s in chosen if isinstance(s.act, acts)]
-        execute.perform(steps, want, where, tell)
-        say(f"{len(steps)} done" if steps else "nothing was left to do")

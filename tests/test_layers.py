@@ -11,7 +11,7 @@ ROWS = (
     ("cli",),
     ("cli_forward", "cli_images", "cli_promote", "cli_tls"),
     ("cli_options",),
-    ("report", "verbs", "tls_verbs"),
+    ("report", "verbs", "image_verbs", "tls_verbs"),
     ("cert_manager", "promote"),
     ("execute", "teardown"),
     ("rollout",),
