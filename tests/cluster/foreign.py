@@ -87,8 +87,9 @@ def running(name: str, port: int, folder: Path) -> Iterator[Foreign]:
 
 def remove(name: str, registry: str) -> None:
     """Remove the cluster, its network, and the names that pushed images have on this host."""
-    if pushed := docker("images", "--filter", f"reference={registry}/*", "--format", "{{.Repository}}:{{.Tag}}"):
-        docker("rmi", *pushed.split())
+    named = docker("images", "--format", "{{.Repository}}:{{.Tag}}").split()
+    if pushed := [name for name in named if name.startswith(f"{registry}/")]:
+        docker("rmi", *pushed)
     if containers := docker("ps", "--all", "--quiet", "--filter", f"label=io.x-k8s.kind.cluster={name}"):
         docker("rm", "--force", "--volumes", *containers.split())
     with suppress(subprocess.CalledProcessError):

@@ -25,9 +25,10 @@ def guest(foreign: Foreign, tmp_path: Path) -> Iterator[Environment]:
     root = copied(CHECKOUT / "tests/projects/hello", tmp_path, ("pyproject.toml", "app", "k8s"))
     # A person who asks for the one cluster must not be shown another.
     extra = {"KUBECONFIG": str(foreign.kubeconfig)}
-    env = Environment(f"t{MARK}-guest", root, {"web": free_ports(5)[4]}, extra=extra)
+    env = Environment(f"t{MARK}-guest", root, {"web": free_ports(5)[4]}, extra=dict(extra))
     env.fine("down", "--yes", *flags(foreign))
     yield env
+    env.extra = extra
     env.fine("down", "--yes", *flags(foreign))
     foreign.kubectl("delete", "namespace", SOMEBODY_S, "hello", "--ignore-not-found")
 
@@ -44,33 +45,34 @@ def page(env: Environment) -> str:
 def test_the_stack_comes_up_on_a_cluster_that_exists_and_goes_without_a_trace(
     foreign: Foreign, guest: Environment
 ) -> None:
-    before = foreign.kubeconfig.read_bytes()
+    before, registry = foreign.kubeconfig.read_bytes(), f"{foreign.registry}/team"
+    here = ("--context", foreign.context, "--registry", registry)
     every = foreign.kubectl("get", "namespaces,nodes", "--output", "name")
-    steps = [s["name"] for s in json.loads(guest.fine("plan", *flags(foreign), "-o", "json"))]
+    steps = [s["name"] for s in json.loads(guest.fine("plan", *here, "-o", "json"))]
     assert "cluster" not in steps
     assert "image node" not in steps
     assert {"push hello", "objects", "apply deployment/hello", "forwards"} <= set(steps)
 
-    guest.fine("up", *flags(foreign))
+    guest.fine("up", *here)
     assert page(guest) == "hello\n"
-    assert guest.fine("plan", *flags(foreign)) == ""
-    again = guest.run("up", *flags(foreign))
+    assert guest.fine("plan", *here) == ""
+    again = guest.run("up", *here)
     assert (again.returncode, "nothing was left to do" in again.stderr) == (0, True), again.stderr
-    seen = json.loads(guest.fine("status", *flags(foreign), "-o", "json"))
+    seen = json.loads(guest.fine("status", *here, "-o", "json"))
     assert (seen["cluster"], seen["ready"]) == ("RUNNING", True)
     assert [f["way"].split()[0] for f in seen["forwards"]] == ["api"]
-    assert guest.fine("wait", "all", *flags(foreign)) == ""
-    assert guest.fine("test", "smoke", *flags(foreign)) == "hello\n"
-    values = json.loads(guest.fine("env", "--format", "json", *flags(foreign)))
+    assert guest.fine("wait", "all", *here) == ""
+    assert guest.fine("test", "smoke", *here) == "hello\n"
+    values = json.loads(guest.fine("env", "--format", "json", *here))
     assert values["HELLO_URL"].endswith(f":{guest.ports['web']}")
     assert values["KUBECONFIG"] == str(folder(guest) / "kubeconfig")
 
     image = foreign.kubectl("-n", "hello", "get", "deployment/hello", "-o", "jsonpath={..containers[*].image}")
-    assert image.startswith(f"{foreign.registry}/hello:")
+    assert image.startswith(f"{registry}/hello:")
     services = foreign.kubectl("-n", "hello", "get", "services", "-o", "name")
     assert services.split() == ["service/hello"]
 
-    guest.fine("down", "--yes", *flags(foreign))
+    guest.fine("down", "--yes", *here)
     assert foreign.kubectl("get", "namespaces,nodes", "--output", "name") == every
     assert not [p for p in (guest.state / "devenv").glob(f"{guest.name}*")]
     assert foreign.kubeconfig.read_bytes() == before
@@ -145,7 +147,7 @@ def test_a_context_on_another_machine_is_guarded_for_every_verb(foreign: Foreign
             assert refused.returncode == 2, f"{verb}: {refused.stderr}"
             assert foreign.context in refused.stderr
             assert "--yes-remote" in refused.stderr
-    assert "push hello" in guest.fine("plan", *flags(foreign), "--yes-remote", foreign.context)
+    assert "apply deployment/hello" in guest.fine("plan", *flags(foreign), "--yes-remote", foreign.context)
     guest.edit("pyproject.toml", "ready-within-s", f'remote-contexts = ["{foreign.context}"]\nready-within-s')
     guest.fine("up", *flags(foreign))
     assert page(guest) == "hello\n"
@@ -200,4 +202,3 @@ def test_a_guest_with_the_rights_of_one_namespace_and_a_program_for_its_token_is
     assert (guest.root / "asked").read_text().startswith("asked")
     guest.fine("down", "--yes", *here)
     assert foreign.kubectl(*in_it, "get", "deployments,services", "--output", "name") == ""
-    guest.extra["KUBECONFIG"] = str(foreign.kubeconfig)
