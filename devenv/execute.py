@@ -81,8 +81,8 @@ class Hand:
         match act:
             case acts.WriteEnvFile():
                 return self.write_env_file()
-            case acts.ObtainImage(image, pull):
-                return images.obtain(self.want.images, image, pull, self.where.log(f"image-{image}"))
+            case acts.ObtainImage(image, pull, anew):
+                return images.obtain(self.want.images, image, pull, self.where.log(f"image-{image}"), anew)
             case acts.MakeCluster(stopped):
                 return self.start_cluster() if stopped else self.create_cluster()
             case acts.LoadImage(image):

@@ -19,14 +19,17 @@ from devenv.state import Folder
 FIRST_BUILD_BYTES, WARM_BYTES = 12 << 30, 2 << 30
 
 
-def snapshot(want: Stack, where: Folder) -> Observed:
-    """Return what is there of what is wanted. Raise DevenvError for a cluster that is not ours."""
+def snapshot(want: Stack, where: Folder, unseen: frozenset[str] = frozenset()) -> Observed:
+    """Return what is there of what is wanted, but the images of the host that are to be taken for missing.
+
+    Raise DevenvError for a cluster that is not ours.
+    """
     project, found = want.settings.project, provider.of(want.settings, where)
     # The clients of Docker and of Kubernetes share a library whose modules import each other in a circle: two threads
     # that begin with it at once would see halves of it.
     docker_host.client()
     with ThreadPoolExecutor() as pool:
-        host_images = pool.submit(docker_host.image_refs)
+        host_images = pool.submit(lambda: docker_host.image_refs() - unseen)
         cluster = pool.submit(found.observe)
         refs = [i.source.pull for i in want.images.values() if i.source.pull]
         missing = [r for r in refs if not covered(want, r, host_images.result())]

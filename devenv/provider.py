@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar, Protocol
 
-from devenv import context, docker_host, kind, kube, node, state
+from devenv import context, docker_host, kind, kube, node, registry, state
 from devenv.config import Project, Settings
 from devenv.errors import DevenvError
 from devenv.plan import Cluster
@@ -95,12 +95,13 @@ class Existing:
 
     def images(self, refs: Collection[str]) -> frozenset[str]:
         with ThreadPoolExecutor() as pool:
-            there = dict(zip(refs, pool.map(docker_host.in_registry, refs), strict=True))
+            there = dict(zip(refs, pool.map(registry.has, refs), strict=True))
         return frozenset(ref for ref in refs if there[ref])
 
     def bring(self, ref: str, there: str, names: tuple[str, ...]) -> str:  # noqa: ARG002  a registry has one name
-        docker_host.tag(ref, there)
-        return f"{there.rpartition(':')[0]}@{docker_host.push(there)}"
+        with registry.lent(there):
+            docker_host.tag(ref, there)
+            return f"{there.rpartition(':')[0]}@{docker_host.push(there)}"
 
     def write_kubeconfig(self) -> None:
         """Write it each time: whoever renews the credentials in the person's kubeconfig renews ours."""

@@ -11,14 +11,17 @@ ROWS = (
     ("cli",),
     ("cli_forward", "cli_images", "cli_promote", "cli_tls"),
     ("cli_options",),
+    ("push",),
     ("report", "verbs", "image_verbs", "tls_verbs"),
     ("cert_manager", "promote"),
     ("execute", "teardown"),
     ("rollout",),
     ("observe",),
     ("provision", "request", "provider"),
-    ("forward", "images", "kind", "kube", "node", "sources"),
-    ("trust", "context"),
+    ("revision",),
+    ("forward", "images", "kind", "kube", "node", "registry", "sources"),
+    ("sbom",),
+    ("contents", "reproducible", "trust", "context"),
     ("docker_host", "layers", "state"),
     ("process", "wait", "handshake", "certificates"),
     ("plan", "promotion"),
@@ -43,7 +46,8 @@ APART: dict[str, set[str]] = {
 }
 ONLY_IN = {
     "kubernetes": {"kube"},
-    "docker": {"docker_host"},
+    "cyclonedx": {"sbom"},
+    "docker": {"docker_host", "registry"},
     "cryptography": {"certificates"},
     "typer": {"cli", "cli_forward", "cli_images", "cli_options", "cli_promote", "cli_tls"},
     "rich": {"report"},
@@ -92,7 +96,7 @@ def test_a_heavy_library_has_one_home() -> None:
 def test_help_imports_no_heavy_library() -> None:
     code = "import sys, devenv.cli; print(*sorted({m.split('.')[0] for m in sys.modules}))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert not {"kubernetes", "docker", "httpx", "yaml", "cryptography"} & set(loaded)
+    assert not {"kubernetes", "docker", "httpx", "yaml", "cryptography", "cyclonedx"} & set(loaded)
 
 
 def test_the_tool_knows_nothing_of_the_stack() -> None:

@@ -7,26 +7,17 @@ and the ways to the others', which on somebody's cluster is the affair of a CNI 
 import json
 import os
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
 import yaml
 
+from tests.cluster import registry as registries
 from tests.cluster.environment import CHECKOUT, FIRST_UP_S, Environment, copied, docker, path
 
-REGISTRY = """version: 0.1
-storage:
-  filesystem:
-    rootdirectory: {folder}
-  delete:
-    enabled: true
-http:
-  addr: 0.0.0.0:{port}
-"""
+EVERYWHERE = "0.0.0.0"  # noqa: S104  the nodes reach this host by the gateway of their network
 # Written into a node: the range of its pods, the ways to the other nodes', and where the registry is from there. What
 # goes from pod to pod keeps its address, by which NetworkPolicies know it.
 NETWORK = r"""set -eu
@@ -72,24 +63,20 @@ def running(name: str, port: int, folder: Path) -> Iterator[Foreign]:
     """Make the cluster and its registry, and take both down. What a killed run has left is removed first."""
     registry, kubeconfig = f"127.0.0.1:{port}", folder / "kubeconfig"
     nodes = (f"{name}-control-plane", f"{name}-worker", f"{name}-worker2")
-    remove(name, registry)
+    remove(name)
     image = node_image(name, folder)
     try:
         docker("network", "create", name)
-        with serving(folder, port):
+        with registries.serving(folder, EVERYWHERE, port):
             create(name, image, kubeconfig)
             there = Foreign(f"kind-{name}", kubeconfig, registry, nodes)
             join(there, port)
             yield there
     finally:
-        remove(name, registry)
+        remove(name)
 
 
-def remove(name: str, registry: str) -> None:
-    """Remove the cluster, its network, and the names that pushed images have on this host."""
-    named = docker("images", "--format", "{{.Repository}}:{{.Tag}}").split()
-    if pushed := [name for name in named if name.startswith(f"{registry}/")]:
-        docker("rmi", *pushed)
+def remove(name: str) -> None:
     if containers := docker("ps", "--all", "--quiet", "--filter", f"label=io.x-k8s.kind.cluster={name}"):
         docker("rm", "--force", "--volumes", *containers.split())
     with suppress(subprocess.CalledProcessError):
@@ -104,24 +91,6 @@ def node_image(name: str, folder: Path) -> str:
     rows = json.loads(env.fine("images", "list", "-o", "json"))
     env.fine("down")
     return next(str(row["ref"]) for row in rows if row["name"] == "node")
-
-
-@contextmanager
-def serving(folder: Path, port: int) -> Iterator[None]:
-    file = folder / "registry.yml"
-    file.write_text(REGISTRY.format(folder=folder / "blobs", port=port))
-    with (folder / "registry.log").open("w") as log:
-        server = subprocess.Popen(["docker-registry", "serve", str(file)], stdout=log, stderr=log)
-        try:
-            for _ in range(100):
-                with suppress(httpx.ConnectError):
-                    httpx.get(f"http://127.0.0.1:{port}/v2/")
-                    break
-                time.sleep(0.1)
-            yield
-        finally:
-            server.terminate()
-            server.wait()
 
 
 def create(name: str, image: str, kubeconfig: Path) -> None:
