@@ -119,7 +119,7 @@ class Api:
         return [manifest.at_home({**item, "apiVersion": api_version, "kind": kind}, self.namespace) for item in items]
 
     def everywhere(self, api_version: str, kind: str) -> list[Document]:
-        """Return the objects of a kind that has no namespace."""
+        """Return the objects of a kind, of all namespaces where it has one."""
         with explained(f"list {kind}"):
             found = self._resource(api_version, kind).get(_request_timeout=REQUEST_WITHIN_S)
         return [{**item, "apiVersion": api_version, "kind": kind} for item in found.to_dict()["items"]]

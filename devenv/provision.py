@@ -105,9 +105,9 @@ def remove(api: Api, where: Folder, table: Tls) -> list[str]:
         if api.get(request(table)):
             api.delete(request(table))
             gone.append(f"certificate {table.secret}")
-        used = {issuer_name(c) for c in api.everywhere(acme.VERSION, "Certificate") if not is_request(c, api, table)}
         ours = [i for i in api.everywhere(acme.VERSION, "ClusterIssuer") if manifest.is_ours(i)]
-        issuers = [i for i in ours if i["metadata"]["name"] not in used]
+        mine = (table.secret, table.namespace or api.namespace)
+        issuers = acme.unused(ours, api.everywhere(acme.VERSION, "Certificate"), mine)
         for issuer in issuers:
             api.delete(issuer)
             api.delete(acme.account(issuer["metadata"]["name"]))
@@ -120,15 +120,6 @@ def remove(api: Api, where: Folder, table: Tls) -> list[str]:
     for file in files:
         file.unlink()
     return [*gone, "the authority with its key"] if files else gone
-
-
-def is_request(certificate: Document, api: Api, table: Tls) -> bool:
-    meta = certificate["metadata"]
-    return (meta["name"], meta["namespace"]) == (table.secret, table.namespace or api.namespace)
-
-
-def issuer_name(certificate: Document) -> str:
-    return str(certificate["spec"]["issuerRef"]["name"])
 
 
 def is_from_us(found: Document) -> bool:
