@@ -45,7 +45,8 @@ class Client:
         bounds = {"cpu": "1", "memory": "256Mi"}
         token = {"secretKeyRef": {"name": "somabrain-secrets", "key": "SOMABRAIN_API_TOKEN"}}
         container = {
-            "name": "client", "env": [{"name": "TOKEN", "valueFrom": token}], "image": self.image, "command": ["python3", "-c", PROGRAM], "securityContext": secure,
+            "name": "client", "image": self.image, "command": ["python3", "-c", PROGRAM], "securityContext": secure,
+            "env": [{"name": "TOKEN", "valueFrom": token}],
             "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": bounds},
         }  # fmt: skip
         user = {"runAsNonRoot": True, "runAsUser": 10001, "seccompProfile": {"type": "RuntimeDefault"}}
