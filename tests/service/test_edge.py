@@ -13,7 +13,7 @@ from somabrain.caller import tenant_of
 from somabrain.edge import body_of, replayed
 from somabrain.errors import Refused
 from somabrain.guard import check_token, check_utility, confidence, utility
-from somabrain.policy import NoAnswer, allows, question
+from somabrain.policy import NoAnswer, Policy, allows, question
 from somabrain.wire import loads
 from starlette.requests import Request
 from starlette.types import Message
@@ -179,3 +179,32 @@ def test_no_result_is_no_answer(answer: Any) -> None:
 def test_what_is_not_json_is_refused(text: bytes) -> None:
     with pytest.raises(ValueError, match=r"."):
         loads(text)
+
+
+@pytest.mark.parametrize(("broken", "known"), [(0, True), (1, True), (4, True), (5, False)])
+def test_a_connection_to_opa_that_breaks_is_no_answer_only_if_others_break_too(broken: int, known: bool) -> None:
+    answer = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 15\r\n\r\n{"result":true}'
+
+    async def scenario() -> bool:
+        left = broken
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            nonlocal left
+            await reader.read(1)
+            if left == 0:
+                writer.write(answer)
+            left = max(0, left - 1)
+            writer.close()
+
+        async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+            policy = Policy(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", True, 5.0)
+            try:
+                return await policy.ask(question("GET", "/", "t", None), 5.0)
+            finally:
+                await policy.close()
+
+    if known:
+        assert asyncio.run(scenario()) is True
+    else:
+        with pytest.raises(NoAnswer):
+            asyncio.run(scenario())

@@ -14,6 +14,8 @@ from somabrain.settings import Settings
 RULE = "/v1/data/somabrain/auth/allow"
 CONNECTIONS = 32
 IDLE_S = 30.0
+# A pod of OPA that ends takes its idle connections with it, and for a moment its Service still leads to it.
+RETRIED_AFTER_S = (0.0, 0.05, 0.1, 0.2)
 log = logging.getLogger("somabrain")
 
 
@@ -54,17 +56,22 @@ class Policy:
         """Whether the rule allows it; NoAnswer if that is not known in time."""
         try:
             async with asyncio.timeout(within_s):
-                try:
-                    answer = await self.client.post(self.rule, content=asked)
-                except (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError):
-                    # OPA may have closed a connection that was idle: that says nothing about OPA.
-                    answer = await self.client.post(self.rule, content=asked)
+                answer = await self.post(asked)
             answer.raise_for_status()
             return allows(answer.json())
         except TimeoutError as error:
             raise NoAnswer(f"no answer within {within_s:g} s") from error
         except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
             raise NoAnswer(str(error) or type(error).__name__) from error
+
+    async def post(self, asked: bytes) -> httpx.Response:
+        """Ask; a connection that breaks says nothing about OPA, so it is asked again over another."""
+        for pause_s in RETRIED_AFTER_S:
+            try:
+                return await self.client.post(self.rule, content=asked)
+            except (httpx.NetworkError, httpx.RemoteProtocolError):
+                await asyncio.sleep(pause_s)
+        return await self.client.post(self.rule, content=asked)
 
     async def check(self, method: str, path: str, tenant: str, body: bytes | None) -> None:
         """Refuse what the policy refuses, and, if it fails closed, what it does not know."""
