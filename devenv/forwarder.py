@@ -15,6 +15,8 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
+import aiofastnet
+
 from devenv import apiserver, endpoints
 from devenv.apiserver import ApiServer
 from devenv.balancer import Balancer
@@ -63,7 +65,7 @@ class Process:
         for one in self.spec["forwards"]:
             forward = Forward(one, way, slices[one["namespace"]], say)
             client = partial(Client, forward, self.tasks)
-            await loop.create_server(client, "127.0.0.1", one["local_port"], backlog=BACKLOG)
+            await aiofastnet.create_server(loop, client, "127.0.0.1", one["local_port"], backlog=BACKLOG)
             say(f"{one['name']}: 127.0.0.1:{one['local_port']} leads to service {one['service']} by {way.name}")
             self.forwards.append(forward)
             self.tasks.add(loop.create_task(self.supervise(forward)))

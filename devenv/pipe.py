@@ -4,7 +4,7 @@ import asyncio
 import socket
 import struct
 from contextlib import suppress
-from typing import Protocol
+from typing import Protocol, cast
 
 CHUNK = 1 << 16
 
@@ -59,10 +59,10 @@ class End(BackPressure, asyncio.BufferedProtocol):
         self.moved = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = transport = cast(asyncio.Transport, transport)
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        transport.pause_reading()
+        # Not at once: aiofastnet adds its reader after this, whatever was said here.
+        asyncio.get_running_loop().call_soon(transport.pause_reading)
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002
         return End.buffer

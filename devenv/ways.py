@@ -7,6 +7,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Protocol
 
+import aiofastnet
+
 from devenv.apiserver import ApiServer
 from devenv.endpoints import Pod
 from devenv.pipe import End, Side
@@ -48,7 +50,8 @@ class NodeWay:
             raise OSError(f"node {self.container} has no address: it does not run")
         try:
             async with asyncio.timeout(DIAL_WITHIN_S):
-                _, far = await asyncio.get_running_loop().create_connection(End, self.address, spec["node_port"])
+                loop = asyncio.get_running_loop()
+                _, far = await aiofastnet.create_connection(loop, End, self.address, spec["node_port"])
         except TimeoutError:
             raise OSError(f"{self.address}:{spec['node_port']}: no connection within {DIAL_WITHIN_S:g} s") from None
         return far

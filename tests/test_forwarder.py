@@ -1,6 +1,7 @@
 """The data path of a forward, over real sockets: what one end does, the other end sees."""
 
 import asyncio
+import selectors
 import socket
 import ssl
 import struct
@@ -10,6 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import aiofastnet
 import pytest
 
 from devenv.endpoints import Pod, pods_of
@@ -36,7 +38,8 @@ async def forward_to(port: int, hold_s: float = 5.0, kind: str = "tcp") -> Async
     way.address = "127.0.0.1"
     forward = Forward({"name": "x", "node_port": port, "hold_s": hold_s, "probe": kind}, way, None, print)
     tasks: set[asyncio.Task[None]] = set()
-    server = await asyncio.get_running_loop().create_server(lambda: Client(forward, tasks), "127.0.0.1", 0)
+    loop = asyncio.get_running_loop()
+    server = await aiofastnet.create_server(loop, lambda: Client(forward, tasks), "127.0.0.1", 0)
     forward.spec["local_port"] = server.sockets[0].getsockname()[1]
     try:
         yield forward, forward.spec["local_port"]
@@ -88,6 +91,31 @@ def test_a_connection_waits_for_the_service_and_then_goes_through() -> None:
             writer.close()
 
     run(scenario())
+
+
+class Counting(selectors.DefaultSelector):
+    """A selector that counts how often the loop asked it."""
+
+    asked = 0
+
+    def select(self, timeout: float | None = None) -> Any:
+        self.asked += 1
+        return super().select(timeout)
+
+
+def test_a_held_connection_whose_client_has_spoken_keeps_nobody_busy() -> None:
+    async def scenario() -> None:
+        async with forward_to(free_port()) as (forward, local):
+            _, writer = await asyncio.open_connection("127.0.0.1", local)
+            writer.write(b"early")
+            await asyncio.sleep(0.5)
+            assert len(forward.clients) == 1
+            writer.close()
+
+    selector = Counting()
+    with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selector)) as runner:
+        runner.run(scenario())
+    assert selector.asked < 200
 
 
 def test_a_connection_held_too_long_is_reset() -> None:
