@@ -117,14 +117,15 @@ class Tunnel(BackPressure, WSListener):
             self._transport.disconnect(graceful=False)
 
 
-async def open_tunnel(url: str, tls: ssl.SSLContext | None, headers: Mapping[str, str]) -> Tunnel:
+async def open_tunnel(url: str, tls: ssl.SSLContext | None, headers: Mapping[str, str], within_s: float) -> Tunnel:
     """Return an open tunnel, not yet linked. Raise OSError with what the API server answered."""
     tunnel = Tunnel()
     buffers = CHUNK if tls else None  # each way; 256 KiB were it not said
     try:
         transport, _ = await ws_connect(
             lambda: tunnel, url, ssl_context=tls, extra_headers={**headers, "Sec-WebSocket-Protocol": CHANNEL},
-            max_redirects=0, ssl_incoming_bio_size=buffers, ssl_outgoing_bio_size=buffers,
+            websocket_handshake_timeout=within_s, max_redirects=0,
+            ssl_incoming_bio_size=buffers, ssl_outgoing_bio_size=buffers,
         )  # fmt: skip
     except WSHandshakeError as error:
         status = f"{error.response.status:d} " if error.response else ""

@@ -109,8 +109,9 @@ class ApiWay:
         pod = ready[self._turn % len(ready)]
         server = self.server()
         path = f"/api/v1/namespaces/{spec['namespace']}/pods/{pod.name}/portforward?ports={pod.port}"
+        url = f"ws{server.url.removeprefix('http')}{path}"
         async with asyncio.timeout(TUNNEL_WITHIN_S):
-            return await open_tunnel(f"ws{server.url.removeprefix('http')}{path}", server.tls, server.headers)
+            return await open_tunnel(url, server.tls, server.headers, TUNNEL_WITHIN_S)
 
     async def lost(self) -> str:
         with suppress(OSError, TimeoutError):
