@@ -48,8 +48,8 @@ class BackPressure:
 class End(BackPressure, asyncio.BufferedProtocol):
     """An end that is a socket. What it reads it sends to its peer; end, reset and back-pressure pass on."""
 
-    # Reading and writing on happen in one step of the loop, so that all connections share one buffer; it is replaced
-    # when a write could not be sent whole, since the transport still looks at the rest.
+    # Reading and writing on happen in one step of the loop, so that all connections share one buffer. What could not be
+    # sent at once is copied by the transport (aiofastnet; a bytearray's memory is not its own to keep).
     buffer = memoryview(bytearray(CHUNK))
 
     def __init__(self) -> None:
@@ -93,8 +93,6 @@ class End(BackPressure, asyncio.BufferedProtocol):
     def send(self, data: memoryview) -> None:
         if self.transport:
             self.transport.write(data)
-            if self.transport.get_write_buffer_size():
-                End.buffer = memoryview(bytearray(CHUNK))
 
     def finish(self) -> None:
         if self.transport:

@@ -15,8 +15,9 @@ import aiofastnet
 import pytest
 
 from devenv.endpoints import Pod, pods_of
+from devenv.pipe import Side
 from devenv.relay import CONNECTING, HOLDING, LOST, OPEN, Client, Forward, judge
-from devenv.ways import NodeWay
+from devenv.ways import NodeWay, Spec
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -126,6 +127,22 @@ def test_a_connection_held_too_long_is_reset() -> None:
                 await reader.read()
             assert forward.refused == 1
             assert "gave a connection up after 0.3 s" in forward.last_error
+
+    run(scenario())
+
+
+def test_a_fault_of_any_kind_on_the_way_is_told_and_the_connection_is_reset() -> None:
+    class Faulty(NodeWay):
+        async def dial(self, spec: Spec, pods: list[Pod]) -> Side:
+            raise ValueError("not a number")
+
+    async def scenario() -> None:
+        async with forward_to(free_port(), hold_s=0.2) as (forward, local):
+            forward.way = Faulty("", print)
+            reader, _ = await asyncio.open_connection("127.0.0.1", local)
+            with pytest.raises(ConnectionResetError):
+                await reader.read()
+            assert "not a number" in forward.last_error
 
     run(scenario())
 
