@@ -17,6 +17,7 @@ class WriteEnvFile(Act):
 class ObtainImage(Act):
     image: str
     pull: bool
+    anew: bool = False  # without what Docker kept of earlier builds
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,9 @@ from typing import Annotated, Any
 
 import typer
 
-from devenv import __version__, cli_forward, cli_images, cli_tls, errors
-from devenv.cli_options import PYPROJECT, AsOutput, File, Namespace, Output, confirm, duration, settings
+from devenv import __version__, cli_forward, cli_images, cli_promote, cli_tls, errors
+from devenv.cli_options import AsOutput, Output, confirm, duration, verb
+from devenv.config import Settings
 from devenv.errors import DevenvError
 
 app = typer.Typer(
@@ -21,6 +22,7 @@ app = typer.Typer(
 app.add_typer(cli_forward.app, name="forward")
 app.add_typer(cli_images.app, name="images")
 app.add_typer(cli_tls.app, name="tls")
+app.command(epilog="Example: devenv promote staging --image R/api@sha256:… --dry-run")(cli_promote.promote)
 
 
 class Format(StrEnum):
@@ -45,35 +47,37 @@ def common(
 
 
 @app.command(epilog="Example: devenv up -n staging")
-def up(file: File = PYPROJECT, namespace: Namespace = None, output: AsOutput = Output.text) -> None:
+@verb
+def up(here: Settings, output: AsOutput = Output.text) -> None:
     """Bring the stack up: images, cluster, objects, migration, forwards. Run twice, the second finds nothing to do."""
     from devenv import report, verbs
 
     with report.performing() as tell:
-        result = verbs.up(settings(file, namespace), tell, report.say)
+        result = verbs.up(here, tell, report.say)
     show_status(result, output)
 
 
 @app.command(epilog="Example: devenv down --yes")
+@verb
 def down(
-    file: File = PYPROJECT,
+    here: Settings,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask, even on a terminal.")] = False,
 ) -> None:
     """Remove the cluster with its data, the forwards and every runtime file. Needs no network."""
     from devenv import report, verbs
 
-    here = settings(file)
     confirm(f"Delete cluster {here.project.name} with all its data?", yes)
     gone = verbs.down(here, report.say)
     report.say(f"removed: {', '.join(gone)}" if gone else f"{here.project.name}: nothing was there to remove")
 
 
 @app.command(epilog="Example: devenv plan -o json")
-def plan(file: File = PYPROJECT, namespace: Namespace = None, output: AsOutput = Output.text) -> None:
+@verb
+def plan(here: Settings, output: AsOutput = Output.text) -> None:
     """Print what `up` would do and why. Changes nothing; prints nothing when all is up."""
     from devenv import report, verbs
 
-    steps = verbs.plan(settings(file, namespace))
+    steps = verbs.plan(here)
     if output is Output.json:
         report.as_json([{"name": s.name, "cause": s.cause, "within_s": s.within_s, "needs": s.needs} for s in steps])
     else:
@@ -81,26 +85,27 @@ def plan(file: File = PYPROJECT, namespace: Namespace = None, output: AsOutput =
 
 
 @app.command(epilog="Example: devenv status -o json")
-def status(file: File = PYPROJECT, namespace: Namespace = None, output: AsOutput = Output.text) -> None:
+@verb
+def status(here: Settings, output: AsOutput = Output.text) -> None:
     """Show the cluster, its workloads and the forwards. Exits 1 unless all of it is ready."""
     from devenv import verbs
 
-    result = verbs.status(settings(file, namespace))
+    result = verbs.status(here)
     show_status(result, output)
     if not result["ready"]:
         raise typer.Exit(errors.FAILED)
 
 
 @app.command(epilog='Example: eval "$(devenv env)"')
+@verb
 def env(
-    file: File = PYPROJECT,
-    namespace: Namespace = None,
+    here: Settings,
     form: Annotated[Format, typer.Option("--format", help="How to print the settings.")] = Format.shell,
 ) -> None:
     """Print the settings that lead to the running stack, once its forwards were seen to answer."""
     from devenv import report, verbs
 
-    values = verbs.exports(settings(file, namespace), report.say)
+    values = verbs.exports(here, report.say)
     if form is Format.json:
         report.as_json(values)
     else:
@@ -108,16 +113,16 @@ def env(
 
 
 @app.command(epilog="Example: devenv wait deploy/api forward/api --timeout 60s")
+@verb
 def wait(
+    here: Settings,
     targets: Annotated[list[str] | None, typer.Argument(help="job/NAME, deploy/NAME, forward/NAME, or all.")] = None,
-    file: File = PYPROJECT,
-    namespace: Namespace = None,
     timeout: Annotated[float, typer.Option(parser=duration, metavar="DURATION", help="How long: 60s, 5m.")] = 60.0,
 ) -> None:
     """Wait until objects are ready and forwards open; all of them where none is named. Exits 3 when time is up."""
     from devenv import report, verbs
 
-    verbs.await_all(settings(file, namespace), targets or [], timeout)
+    verbs.await_all(here, targets or [], timeout)
     report.say("ready")
 
 
@@ -125,17 +130,17 @@ def wait(
     epilog="Example: devenv test learning -- -k adaptation",
     context_settings={"allow_extra_args": True, "ignore_unknown_options": False},
 )
+@verb
 def test(
+    here: Settings,
     suite: Annotated[str, typer.Argument(help="A suite of [tool.devenv.tests].")],
     args: Annotated[list[str] | None, typer.Argument(help="Arguments for pytest, after --.")] = None,
-    file: File = PYPROJECT,
-    namespace: Namespace = None,
     junit: Annotated[Path | None, typer.Option("--junit", help="Write pytest's JUnit report here.")] = None,
 ) -> None:
     """Run a test suite against the stack with the exported settings; its exit code is passed on."""
     from devenv import report, verbs
 
-    argv, environment, cwd = verbs.suite(settings(file, namespace), suite, args or [], junit, report.say)
+    argv, environment, cwd = verbs.suite(here, suite, args or [], junit, report.say)
     report.say(f"running {' '.join(argv)}")
     raise typer.Exit(subprocess.run(argv, env=environment, cwd=cwd, check=False).returncode)
 
@@ -165,7 +170,7 @@ def main() -> None:
         report.error(str(error))
         code = error.exit_code
     if code == errors.INTERRUPTED:
-        typer.echo("interrupted; run `devenv up` again to go on, or `devenv down` to clean up", err=True)
+        typer.echo("interrupted; the same command again goes on from where it was", err=True)
     leave(code if isinstance(code, int) else 0)
 
 

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from devenv import errors
-from devenv.cli_options import PYPROJECT, AsOutput, File, Namespace, Output, group, settings
+from devenv.cli_options import AsOutput, Output, group, verb
+from devenv.config import Settings
 
 app = group("The managed port-forwards.")
 
@@ -19,9 +20,9 @@ class Via(StrEnum):
 
 
 @app.command("start", epilog="Example: devenv forward start --via api")
+@verb
 def start(
-    file: File = PYPROJECT,
-    namespace: Namespace = None,
+    here: Settings,
     via: Annotated[
         Via, typer.Option(help="The node's address, or the API server; auto takes the first that works.")
     ] = Via.auto,
@@ -29,19 +30,19 @@ def start(
     """Start the forwards anew; they outlive this command and end with `devenv down`."""
     from devenv import report, verbs
 
-    verbs.forward_start(settings(file, namespace), via.value, report.say)
+    verbs.forward_start(here, via.value, report.say)
 
 
 @app.command("status", epilog="Example: devenv forward status --watch")
+@verb
 def status(
-    file: File = PYPROJECT,
+    here: Settings,
     output: AsOutput = Output.text,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Go on, and show each change.")] = False,
 ) -> None:
     """Show each forward's state, as its process sees it now. Exits 1 unless all are OPEN."""
     from devenv import verbs
 
-    here = settings(file)
     if watch:
         with suppress(KeyboardInterrupt):  # a person has seen enough
             for seen in verbs.forward_changes(here):
@@ -63,9 +64,10 @@ def show_forwards(seen: list[dict[str, Any]], output: Output) -> None:
 
 
 @app.command("stop", epilog="Example: devenv forward stop")
-def stop(file: File = PYPROJECT) -> None:
+@verb
+def stop(here: Settings) -> None:
     """Stop the forwards; `devenv up` starts them again."""
     from devenv import report, verbs
 
-    stopped = verbs.forward_stop(settings(file))
+    stopped = verbs.forward_stop(here)
     report.say("forwards stopped" if stopped else "no forwards were running")

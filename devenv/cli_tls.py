@@ -1,13 +1,27 @@
 """devenv tls: the certificate of the ingress."""
 
-import os
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from devenv import config, errors
-from devenv.cli_options import PYPROJECT, AsOutput, File, Output, confirm, duration, group, settings
+from devenv import errors
+from devenv.cli_options import (
+    PYPROJECT,
+    AsOutput,
+    Context,
+    File,
+    Namespace,
+    Output,
+    Registry,
+    YesRemote,
+    confirm,
+    duration,
+    group,
+    settings,
+    verb,
+)
+from devenv.config import Settings
 
 app = group("The certificate of the ingress.")
 
@@ -15,6 +29,10 @@ app = group("The certificate of the ingress.")
 @app.command("up", epilog="Example: devenv tls up --issuer letsencrypt-staging")
 def up(
     file: File = PYPROJECT,
+    namespace: Namespace = None,
+    context: Context = None,
+    registry: Registry = None,
+    yes_remote: YesRemote = None,
     issuer: Annotated[
         str | None, typer.Option(help="local, letsencrypt, letsencrypt-staging, or the URL of an ACME directory.")
     ] = None,
@@ -28,36 +46,39 @@ def up(
     from devenv import report, tls_verbs
 
     flags = {"tls.issuer": issuer, "tls.ca-bundle": str(ca_bundle.resolve()) if ca_bundle else None}
+    here = settings(file, namespace, context, registry, yes_remote, **flags)
     with report.performing() as tell:
-        result = tls_verbs.up(config.load(file, os.environ, flags), timeout, tell, report.say)
+        result = tls_verbs.up(here, timeout, tell, report.say)
     show_certificate(result, output)
 
 
 @app.command("status", epilog="Example: devenv tls status -o json")
-def status(file: File = PYPROJECT, output: AsOutput = Output.text) -> None:
+@verb
+def status(here: Settings, output: AsOutput = Output.text) -> None:
     """Show the certificate and whether the ingress serves that very one. Exits 1 where it does not."""
     from devenv import tls_verbs
 
-    show_certificate(tls_verbs.status(settings(file)), output)
+    show_certificate(tls_verbs.status(here), output)
 
 
 @app.command("trust", epilog="Example: devenv tls trust")
-def trust(file: File = PYPROJECT) -> None:
+@verb
+def trust(here: Settings) -> None:
     """Print how to trust the environment's own authority for good. Changes nothing."""
     from devenv import report, tls_verbs
 
-    report.plain(tls_verbs.advice(settings(file)))
+    report.plain(tls_verbs.advice(here))
 
 
 @app.command("down", epilog="Example: devenv tls down --yes")
+@verb
 def down(
-    file: File = PYPROJECT,
+    here: Settings,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask, even on a terminal.")] = False,
 ) -> None:
     """Remove the Secret, the requests to an ACME authority, and the environment's own authority with its key."""
     from devenv import report, tls_verbs
 
-    here = settings(file)
     confirm(f"Delete the certificate of {here.project.name} and its authority?", yes)
     gone = tls_verbs.down(here, report.say)
     report.say(f"removed: {', '.join(gone)}" if gone else "nothing was there to remove")

@@ -24,6 +24,9 @@ Host = Annotated[
 ]
 Issuer = Annotated[str, StringConstraints(pattern=r"^(local|letsencrypt|letsencrypt-staging|https://\S+)$")]
 ObjectName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][-a-z0-9.]*$", max_length=253)]
+# The host of a registry, with its port, and the folder of it in which the images are to be.
+Registry = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][-a-z0-9.]*(:\d{1,5})?(/[a-z0-9][-a-z0-9._]*)*$")]
+OVERRIDDEN = ("name", "namespace", "context", "registry")  # by flags and DEVENV_<KEY>
 REFERENCE = re.compile(r"\$\{([^}]*)\}")
 
 
@@ -87,6 +90,17 @@ class Tls(Table):
     email: str | None = None  # for the ACME account
 
 
+class Environment(Table):
+    """Where a release goes: how its objects are rendered, and what must hold when they are rolled out."""
+
+    # Prints the environment's objects, given the images by digest as its last words.
+    render: Annotated[list[str], Field(min_length=1)]
+    images: Annotated[tuple[Name, ...], Field(min_length=1)]  # what it runs, by the last words of their names
+    namespace: Name
+    context: str | None = None  # the cluster, as the person's kubeconfig names it
+    checks: tuple[Workload, ...] = ()  # Jobs that run after the rollout; others run before it
+
+
 class Suite(Table):
     """A test suite: the command that runs it, and settings of its own."""
 
@@ -99,6 +113,9 @@ class Project(Table):
 
     name: Name
     namespace: Name = "default"
+    context: Annotated[str, StringConstraints(min_length=1)] | None = None  # of the person's kubeconfig
+    registry: Registry | None = None  # where the nodes of that cluster get the images from
+    remote_contexts: Annotated[tuple[str, ...], Field(alias="remote-contexts")] = ()  # allowed without --yes-remote
     namespace_labels: Annotated[dict[str, str], Field(alias="namespace-labels")] = {}
     manifests: Path
     env_file: Annotated[Path, Field(alias="env-file")] = Path(".env")
@@ -110,6 +127,12 @@ class Project(Table):
     tls: Tls | None = None
     env: dict[str, str] = {}
     tests: dict[str, Suite] = {}
+    environments: dict[Name, Environment] = {}
+
+    @property
+    def named_contexts(self) -> tuple[str, ...]:
+        """The contexts that the file itself names, which need no further word of the person."""
+        return (*self.remote_contexts, *(e.context for e in self.environments.values() if e.context))
 
 
 class Settings(Table):
@@ -119,8 +142,15 @@ class Settings(Table):
     file: Path
     project: Project
 
-    def path(self, relative: Path) -> Path:
+    def path(self, relative: Path | str) -> Path:
         return self.root / relative
+
+    def environment(self, name: str) -> Environment:
+        known = self.project.environments
+        if name not in known:
+            there = ", ".join(sorted(known)) or "none"
+            raise UsageError(f"no environment {name} in [tool.devenv.environments]; there are: {there}")
+        return known[name]
 
 
 def load(file: Path, environ: Mapping[str, str], flags: Mapping[str, str | None]) -> Settings:
@@ -163,11 +193,11 @@ def said(error: Any) -> str:
 
 
 def overridden(table: Any, environ: Mapping[str, str], flags: Mapping[str, str | None]) -> Any:
-    """Return the table with DEVENV_NAME, DEVENV_NAMESPACE, DEVENV_PORT_<FORWARD> and the flags laid over it."""
+    """Return the table with DEVENV_<KEY> of the keys OVERRIDDEN, DEVENV_PORT_<FORWARD> and the flags laid over it."""
     if not isinstance(table, dict):
         return table
     laid = dict(table)
-    for key in ("name", "namespace"):
+    for key in OVERRIDDEN:
         if value := flags.get(key) or environ.get(f"DEVENV_{key.upper()}"):
             laid[key] = value
     asked = {key: value for key in ("issuer", "ca-bundle") if (value := flags.get(f"tls.{key}"))}

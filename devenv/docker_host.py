@@ -91,12 +91,14 @@ def push(ref: str) -> str:
     return digest
 
 
-def build(context: Path, name: str, args: dict[str, str], log: Path) -> None:
+def build(context: Path, name: str, args: dict[str, str], log: Path, anew: bool = False) -> None:
     """Build an image from a folder with the classic builder, which every daemon has. Its last lines are the error."""
     lines: list[str] = []
     log.parent.mkdir(parents=True, exist_ok=True)
     with explained(f"build {name}"), log.open("a") as out:
-        events = client().api.build(path=str(context), tag=name, buildargs=args, rm=True, forcerm=True, decode=True)
+        events = client().api.build(
+            path=str(context), tag=name, buildargs=args, nocache=anew, rm=True, forcerm=True, decode=True
+        )
         for event in events:
             text = event.get("error") or event.get("stream") or ""
             out.write(text)

@@ -19,6 +19,10 @@ class UsageError(DevenvError):
     exit_code = WRONG_USAGE
 
 
+class Forbidden(DevenvError):
+    """The API server does not let these credentials do it."""
+
+
 class TimedOut(DevenvError):
     """A wait came to its end and the thing waited for was not there."""
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from graphlib import TopologicalSorter
 from time import monotonic
 
-from devenv import acts, forward, images, kind, manifest, node, observe, process, provision, request, state
+from devenv import acts, forward, images, kind, manifest, node, observe, process, provision, request, rollout, state
 from devenv.acts import Step
-from devenv.errors import DevenvError, TimedOut
+from devenv.errors import DevenvError
 from devenv.kube import Api
 from devenv.plan import Cluster
 from devenv.readiness import Level, Readiness
@@ -17,7 +17,7 @@ from devenv.stack import Stack
 from devenv.state import Folder
 from devenv.wait import settle
 
-API_WITHIN_S, GONE_WITHIN_S, FORWARDS_WITHIN_S = 120.0, 60.0, 60.0
+API_WITHIN_S, FORWARDS_WITHIN_S = 120.0, 60.0
 
 
 @dataclass(frozen=True)
@@ -82,8 +82,8 @@ class Hand:
         match act:
             case acts.WriteEnvFile():
                 return self.write_env_file()
-            case acts.ObtainImage(image, pull):
-                return images.obtain(self.want.images, image, pull, self.where.log(f"image-{image}"))
+            case acts.ObtainImage(image, pull, anew):
+                return images.obtain(self.want.images, image, pull, self.where.log(f"image-{image}"), anew)
             case acts.MakeCluster(stopped):
                 return self.start_cluster() if stopped else self.create_cluster()
             case acts.LoadImage(image):
@@ -159,22 +159,11 @@ class Hand:
         self.settled(settle(lambda: observe.look(api, account), API_WITHIN_S, process.called_off()), API_WITHIN_S)
 
     def run_job(self, key: str) -> str:
-        """Run a Job anew: a Job's template cannot be changed, so the old one goes first."""
-        api, job = self.api(), self.want.object(key)
-        self.delete_whole(job)
-        api.apply(job)
+        rollout.run_job(self.api(), self.want.object(key))
         return ""
 
     def delete_whole(self, obj: manifest.Document) -> None:
-        """Delete an object and see it gone with what it owns."""
-        api = self.api()
-        api.delete(obj)
-
-        def gone() -> Readiness:
-            there = api.get(obj) is not None
-            return Readiness(Level.PENDING if there else Level.READY, manifest.key(obj), "is being deleted")
-
-        self.settled(settle(gone, GONE_WITHIN_S, process.called_off()), GONE_WITHIN_S)
+        rollout.delete_whole(self.api(), obj)
 
     def request(self, issuer: str, certificate: str, anew: bool) -> str:
         api = self.api()
@@ -195,22 +184,12 @@ class Hand:
         return ""
 
     def await_ready(self, key: str, within_s: float) -> str:
-        api, obj = self.api(), self.want.object(key)
-        seen = settle(lambda: observe.look(api, obj), within_s, process.called_off())
-        self.settled(seen, within_s, api)
+        rollout.await_ready(self.api(), self.want.object(key), within_s, "devenv up")
         return ""
 
-    def settled(self, seen: Readiness, within_s: float, api: Api | None = None) -> None:
-        """Return if what was waited for is ready; else raise with the reason and the culprit's last words."""
-        if seen.level is Level.READY:
-            return
-        words = f"\nthe end of its log (pod {seen.culprit}):\n{api.log(seen.culprit)}" if api and seen.culprit else ""
-        if process.called_off().is_set():
-            raise DevenvError(f"{seen.what}: called off")
-        if seen.level is Level.FAILED:
-            verb = "tls up" if seen.what.startswith("certificate/") else "up"
-            raise DevenvError(f"{seen.what} failed: {seen.why}{words}{advice(seen, self.project.namespace, verb)}")
-        raise TimedOut(f"{seen.what} is not ready after {within_s:.0f} s: {seen.why}{words}")
+    def settled(self, seen: Readiness, within_s: float) -> None:
+        verb = "devenv tls up" if seen.what.startswith("certificate/") else "devenv up"
+        rollout.settled(seen, within_s, self.project.namespace, verb)
 
     def start_forwards(self, via: str = forward.AUTO) -> str:
         api = self.api()
@@ -233,11 +212,6 @@ def forwards_open(where: Folder) -> Readiness:
         return Readiness(Level.FAILED, "forwards", "no process serves them")
     closed = forward.closed(where)
     return Readiness(Level.PENDING if closed else Level.READY, "forwards", closed)
-
-
-def advice(seen: Readiness, namespace: str, verb: str) -> str:
-    what, _, elsewhere = (f"pod/{seen.culprit}" if seen.culprit else seen.what).partition("@")
-    return f"\nnext: kubectl -n {elsewhere or namespace} describe {what}; mend it and run `devenv {verb}` again"
 
 
 def remove(name: str, where: Folder) -> list[str]:

@@ -36,8 +36,11 @@ def registry_answers(ref: str) -> bool:
         return False
 
 
-def obtain(images: Mapping[str, Image], name: str, pull: bool, log: Path) -> str:
-    """Bring an image to the Docker host and return how. `pull` first where it is said; a folder is the fallback."""
+def obtain(images: Mapping[str, Image], name: str, pull: bool, log: Path, anew: bool = False) -> str:
+    """Bring an image to the Docker host and return how. `pull` first where it is said; a folder is the fallback.
+
+    `anew` builds without what Docker kept of earlier builds.
+    """
     image = images[name]
     if pull and image.source.pull:
         try:
@@ -50,11 +53,11 @@ def obtain(images: Mapping[str, Image], name: str, pull: bool, log: Path) -> str
             for base in (b for b in image.bases if images[b].ref not in there):
                 obtain(images, base, bool(images[base].source.pull), log.with_name(f"image-{base}.log"))
     with _builders:
-        build(images, image, log)
+        build(images, image, log, anew)
     return f"built from {image.source.folder}"
 
 
-def build(images: Mapping[str, Image], image: Image, log: Path) -> None:
+def build(images: Mapping[str, Image], image: Image, log: Path, anew: bool = False) -> None:
     """Build an image in a copy of its folder; `prepare` there first writes what the Dockerfile takes."""
     assert image.source.folder
     context = Path(mkdtemp(prefix=f"build-{image.name}-", dir=state.cache()))
@@ -64,11 +67,13 @@ def build(images: Mapping[str, Image], image: Image, log: Path) -> None:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(file.data)
             target.chmod(0o755 if file.executable else 0o644)
+        for folder in (path for path in context.rglob("*") if path.is_dir()):
+            folder.chmod(0o755)  # what is copied into an image keeps its mode, and that is not the builder's to choose
         refs = {base: images[base].ref for base in image.bases}
         if (context / "prepare").exists():
             prepare(image, context, refs, log)
         (context / "Dockerfile").write_text(with_bases(image.source.dockerfile, refs))
-        docker_host.build(context, image.ref, dict(image.source.args), log)
+        docker_host.build(context, image.ref, dict(image.source.args), log, anew)
     finally:
         shutil.rmtree(context, ignore_errors=True)
 
@@ -78,7 +83,8 @@ def prepare(image: Image, context: Path, refs: Mapping[str, str], log: Path) -> 
     path = process.search_path([state.cache() / "bin"])
     environment = {**variables, **dict(image.source.args), "DEVENV_CACHE": str(state.cache()), "PATH": path}
     try:
-        process.run(["./prepare"], cwd=context, env=environment, log=log, within_s=PREPARE_WITHIN_S)
+        argv = ["sh", "-c", "umask 022 && exec ./prepare"]
+        process.run(argv, cwd=context, env=environment, log=log, within_s=PREPARE_WITHIN_S)
     except CommandFailed as error:
         shown = os.linesep.join(error.output.splitlines()[-docker_host.LAST_LINES :])
         raise DevenvError(f"preparing {image.name} failed; the last lines of {log}:\n{shown}") from error

@@ -7,12 +7,13 @@ from contextlib import contextmanager
 from typing import Any
 
 from devenv import manifest
-from devenv.errors import DevenvError
+from devenv.errors import DevenvError, Forbidden
 from devenv.manifest import MANAGED_BY, MANAGER, Document
 from devenv.state import Folder
 
 REQUEST_WITHIN_S = 15.0
 LOG_LINES = 30
+FORBIDDEN = 403
 # What is pruned when the manifests drop it: never a namespace, a volume or a claim, which hold data.
 PRUNED = (
     ("v1", "ConfigMap"), ("v1", "Secret"), ("v1", "Service"), ("v1", "ServiceAccount"), ("apps/v1", "Deployment"),
@@ -49,18 +50,32 @@ class Api:
             except ResourceNotFoundError:
                 raise DevenvError(f"{api_version} {kind}: this cluster has no such kind") from None
 
-    def apply(self, obj: Document) -> None:
-        """Server-side apply as field manager devenv: what we name is ours, what others set beside it stays."""
+    def apply(self, obj: Document, dry_run: bool = False) -> Document:
+        """Server-side apply as field manager devenv: what we name is ours, what others set beside it stays.
+
+        Returns the object as the API server makes it; with `dry_run` nothing is stored.
+        """
         with explained(f"apply {manifest.key(obj)}"):
-            self._dynamic.server_side_apply(
+            made = self._dynamic.server_side_apply(
                 self._resource(obj["apiVersion"], obj["kind"]),
                 body=obj,
                 name=obj["metadata"]["name"],
                 namespace=obj["metadata"].get("namespace", self.namespace),
                 field_manager=MANAGER,
                 force_conflicts=True,
+                **({"dry_run": "All"} if dry_run else {}),
                 _request_timeout=REQUEST_WITHIN_S,
             )
+        return manifest.at_home(made.to_dict(), self.namespace)
+
+    def preview(self, obj: Document) -> Document:
+        """Return the object as `apply` would make it; in a namespace that is not there yet, as it was given."""
+        from kubernetes.dynamic.exceptions import NotFoundError
+
+        try:
+            return self.apply(obj, dry_run=True)
+        except NotFoundError:
+            return obj
 
     def get(self, obj: Document) -> Document | None:
         """Return the living object of the same kind and name, or None."""
@@ -170,7 +185,7 @@ def explained(doing: str) -> Iterator[None]:
     except NotFoundError:
         raise
     except ApiException as error:
-        raise DevenvError(f"{doing}: {reason(error)}") from error
+        raise (Forbidden if error.status == FORBIDDEN else DevenvError)(f"{doing}: {reason(error)}") from error
     except HTTPError as error:
         raise DevenvError(f"{doing}: the API server does not answer: {error}") from error
 

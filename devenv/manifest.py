@@ -160,3 +160,10 @@ def in_order(objects: Iterable[Document]) -> list[Document]:
     """Return the objects so that what others need comes first."""
     rank = {kind: n for n, kind in enumerate(FIRST)}
     return sorted(objects, key=lambda o: (rank.get(o["kind"], len(rank)), key(o)))
+
+
+def prepared(objects: Iterable[Document]) -> list[Document]:
+    """Return the objects as we apply them, in that order; pods follow what the ConfigMaps and Secrets hold."""
+    found = in_order(objects)
+    hashes = {key(o): of_value(o) for o in found if o["kind"] in ("ConfigMap", "Secret")}
+    return [claimed(with_config_hash(o, hashes)) for o in found]

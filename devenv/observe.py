@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
-from devenv import docker_host, forward, images, kind, manifest, node, provision, readiness, state
+from devenv import context, docker_host, forward, images, kind, manifest, node, provision, readiness, state
 from devenv.config import Settings
 from devenv.errors import DevenvError
 from devenv.kube import NAMESPACED, Api
@@ -19,11 +19,14 @@ from devenv.state import Folder
 FIRST_BUILD_BYTES, WARM_BYTES = 12 << 30, 2 << 30
 
 
-def snapshot(want: Stack, where: Folder) -> Observed:
-    """Return what is there of what is wanted. Raise DevenvError for a cluster that is not ours."""
+def snapshot(want: Stack, where: Folder, unseen: frozenset[str] = frozenset()) -> Observed:
+    """Return what is there of what is wanted, but the images of the host that are to be taken for missing.
+
+    Raise DevenvError for a cluster that is not ours.
+    """
     project = want.settings.project
     with ThreadPoolExecutor() as pool:
-        host_images = pool.submit(docker_host.image_refs)
+        host_images = pool.submit(lambda: docker_host.image_refs() - unseen)
         cluster = pool.submit(kind.observe, project.name)
         refs = [i.source.pull for i in want.images.values() if i.source.pull]
         missing = [r for r in refs if not covered(want, r, host_images.result())]
@@ -82,9 +85,14 @@ def runs_since_before(pod: Document, moment: datetime) -> bool:
 
 
 def connect(settings: Settings, where: Folder) -> Api:
-    """Return a connection to the cluster's API; a kubeconfig that was lost is written again."""
+    """Return a connection to the cluster's API; a kubeconfig that was lost, or that its owner renewed, is made anew."""
     project = settings.project
-    if not where.kubeconfig.exists():
+    if project.context:
+        where.make()
+        text = context.kubeconfig(project.context, project.namespace)
+        if not where.kubeconfig.exists() or where.kubeconfig.read_text() != text:
+            state.write(where.kubeconfig, text)
+    elif not where.kubeconfig.exists():
         kind.write_kubeconfig(project.name, project.namespace, where)
     return Api(where, project.namespace)
 

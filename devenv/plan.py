@@ -1,7 +1,7 @@
 """What is left to do: a pure function from what is wanted and what is there to ordered steps, each with its cause."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from graphlib import TopologicalSorter
 
@@ -125,6 +125,12 @@ def obtain_steps(want: Stack, have: Observed, names: Iterable[str]) -> Iterator[
         cause = f"{tag(image)} is not on this host; {how}"
         needs = () if pull else tuple(f"image {base}" for base in image.bases)
         yield Step(f"image {name}", ObtainImage(name, pull), cause, 3600, needs)
+
+
+def anew(step: Step) -> Step:
+    """Return the step that obtains an image without what Docker kept of earlier builds."""
+    assert isinstance(step.act, ObtainImage)
+    return replace(step, act=replace(step.act, anew=True))
 
 
 def load_steps(want: Stack, have: Observed, names: Iterable[str]) -> Iterator[Step]:

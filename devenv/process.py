@@ -29,9 +29,9 @@ def search_path(extra: Iterable[Path] = ()) -> str:
     return os.pathsep.join([*map(str, extra), str(Path(sys.executable).parent), os.environ.get("PATH", "")])
 
 
-def find(program: str) -> str:
+def find(program: str, extra: Iterable[Path] = ()) -> str:
     """Return the path of a program. Raise DevenvError that says how to get it."""
-    if path := shutil.which(program, path=search_path()):
+    if path := shutil.which(program, path=search_path(extra)):
         return path
     raise DevenvError(f"{program}: not found on PATH; install it, or run scripts/setup.sh of a devenv checkout")
 

@@ -129,8 +129,9 @@ def pod(what: str, seen: Object, crashes: bool = True) -> Readiness:
         reason, where = waiting.get("reason", ""), f"pod {name}, container {container['name']}"
         if reason in HOPELESS_WAITING:
             return Readiness(Level.FAILED, what, f"{where}: {reason}: {waiting.get('message', '')}".rstrip(": "), name)
-        if crashes and reason == "CrashLoopBackOff" and container.get("restartCount", 0) >= CRASHES_THAT_ARE_A_LOOP:
-            code = (container.get("lastState", {}).get("terminated") or {}).get("exitCode")
+        if crashes and fallen(container) and container.get("restartCount", 0) >= CRASHES_THAT_ARE_A_LOOP:
+            last = "lastState" if waiting else "state"
+            code = (container.get(last, {}).get("terminated") or {}).get("exitCode")
             why = f"{where}: crash loop, {container['restartCount']} restarts, last exit code {code}"
             return Readiness(Level.FAILED, what, why, name)
     for c in status.get("conditions") or ():
@@ -142,6 +143,13 @@ def pod(what: str, seen: Object, crashes: bool = True) -> Readiness:
     if "Ready" in conditions(seen):
         return Readiness(Level.READY, what)
     return Readiness(Level.PENDING, what, f"pod {name}: {doing(status)}", name)
+
+
+def fallen(container: Object) -> bool:
+    """Whether a container waits after a crash, or has just crashed: for a moment the kubelet says no more than that."""
+    state = container.get("state", {})
+    waits = (state.get("waiting") or {}).get("reason") == "CrashLoopBackOff"
+    return waits or bool((state.get("terminated") or {}).get("exitCode"))
 
 
 def doing(status: Object) -> str:

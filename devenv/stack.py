@@ -84,11 +84,8 @@ def make(
         raise UsageError(f"{settings.file}: tls: {fault}")
     if faults := missing_gates(project.gates, objects):
         raise UsageError(f"{settings.file}: gates: {', '.join(faults)}: no such object in {project.manifests}")
-    hashes = {manifest.key(o): of_value(o) for o in objects if o["kind"] in ("ConfigMap", "Secret")}
-    claimed = [
-        manifest.claimed(manifest.with_config_hash(o, hashes))
-        for o in manifest.in_order([namespace(project.namespace, project.namespace_labels), *objects, *ways])
-    ]
+    everything = [namespace(project.namespace, project.namespace_labels), *objects, *ways]
+    claimed = manifest.prepared(everything)
     return Stack(settings, images, wanted, tuple(claimed), tuple(forwards), env_file, env_text, aliases)
 
 

@@ -15,6 +15,7 @@ from typing import IO, Any
 import platformdirs
 
 from devenv import process
+from devenv.digest import digest
 
 
 @dataclass(frozen=True)
@@ -69,8 +70,11 @@ class Folder:
             shutil.rmtree(self.path)
 
 
-def folder(name: str) -> Folder:
-    return Folder(Path(platformdirs.user_state_dir("devenv")) / name)
+def folder(name: str, context: str | None = None) -> Folder:
+    """Return the folder of an environment: that of its kind cluster, or the one that it has on an existing cluster."""
+    # Short: the path of a Unix socket has 107 bytes.
+    mark = f"-{digest([context.encode()])[:8]}" if context else ""
+    return Folder(Path(platformdirs.user_state_dir("devenv")) / f"{name}{mark}")
 
 
 def cache() -> Path:

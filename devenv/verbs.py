@@ -2,14 +2,14 @@
 
 import os
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from devenv import execute, forward, kind, manifest, observe, process, sources, stack, state, trust
+from devenv import execute, forward, graph, kind, manifest, observe, process, sources, stack, state, trust
 from devenv import plan as planning
-from devenv.acts import LoadImage, ObtainImage, Step
+from devenv.acts import ObtainImage, Step
 from devenv.config import Settings
 from devenv.errors import DevenvError, TimedOut, UsageError
 from devenv.execute import Tell
@@ -24,7 +24,7 @@ ANSWERS_WITHIN_S, WATCH_PAUSE_S = 30.0, 0.5
 
 
 def place(settings: Settings) -> Folder:
-    return state.folder(settings.project.name)
+    return state.folder(settings.project.name, settings.project.context)
 
 
 def up(settings: Settings, tell: Tell, say: Say) -> dict[str, Any]:
@@ -209,25 +209,39 @@ def origin(want: Stack, have: Observed, name: str) -> str:
     return f"build {planning.folder_name(image)}: {why}"
 
 
-def images_build(settings: Settings, names: list[str], tell: Tell, say: Say) -> None:
-    some_steps(settings, names, "images build", (ObtainImage,), tell, say)
+def images_build(settings: Settings, names: list[str], anew: bool, tell: Tell, say: Say) -> None:
+    where = place(settings)
+    with state.locked(where, "images build", say):
+        want = sources.load(settings)
+        images_obtained(want, known_images(want, names), where, tell, say, anew)
 
 
 def images_load(settings: Settings, names: list[str], tell: Tell, say: Say) -> None:
-    some_steps(settings, names, "images load", (ObtainImage, LoadImage), tell, say)
-
-
-def some_steps(settings: Settings, names: list[str], doing: str, acts: tuple[type, ...], tell: Tell, say: Say) -> None:
-    """Perform the part of the plan that is about images."""
     where = place(settings)
-    with state.locked(where, doing, say):
+    with state.locked(where, "images load", say):
         want = sources.load(settings)
-        if unknown := [name for name in names if name not in want.images]:
-            raise UsageError(f"no image {', '.join(unknown)}; there are: {', '.join(want.images)}")
         have = observe.snapshot(want, where)
-        if LoadImage in acts and have.cluster is not Cluster.RUNNING:
+        if have.cluster is not Cluster.RUNNING:
             raise DevenvError(f"cluster {settings.project.name} is not running; next: devenv up")
-        chosen = planning.image_plan(want, have, names or [NODE, *want.wanted_images])
-        steps = [s for s in chosen if isinstance(s.act, acts)]
-        execute.perform(steps, want, where, tell)
-        say(f"{len(steps)} done" if steps else "nothing was left to do")
+        image_steps(want, planning.image_plan(want, have, known_images(want, names)), where, tell, say)
+
+
+def known_images(want: Stack, names: list[str]) -> list[str]:
+    """Return the images named, or all that the stack and its node need."""
+    if unknown := [name for name in names if name not in want.images]:
+        raise UsageError(f"no image {', '.join(unknown)}; there are: {', '.join(want.images)}")
+    return names or [NODE, *want.wanted_images]
+
+
+def images_obtained(want: Stack, names: list[str], where: Folder, tell: Tell, say: Say, anew: bool = False) -> None:
+    """Bring images to the host that are not there; `anew`, even those that are, with all that they are built from."""
+    again = {want.images[n].ref for name in names for n in graph.closure(want.images, name)} if anew else ()
+    have = observe.snapshot(want, where, frozenset(again))
+    steps = [s for s in planning.image_plan(want, have, names) if isinstance(s.act, ObtainImage)]
+    image_steps(want, [planning.anew(s) if anew else s for s in steps], where, tell, say)
+
+
+def image_steps(want: Stack, steps: Sequence[Step], where: Folder, tell: Tell, say: Say) -> None:
+    """Perform the part of the plan that is about images."""
+    execute.perform(steps, want, where, tell)
+    say(f"{len(steps)} done" if steps else "nothing was left to do")

@@ -15,15 +15,16 @@ from tests.test_overlays import with_operator
 
 CHART = CHECKOUT / "k8s/chart"
 # All differences between chart and overlay. An overlay alone brings the namespace, with its labels: Helm can make one
-# (--create-namespace), not label it. The chart alone brings the health check of `helm test`, and runs the migration,
-# with what its pod needs, as hooks.
+# (--create-namespace), not label it. The chart brings the health check to dev too, for `helm test`, and runs it and the
+# migration, with what its pod needs, as hooks.
 ONLY_IN_OVERLAY = {"Namespace"}
-ONLY_IN_CHART = {
-    "Pod/somabrain-health-check",
+HEALTH_CHECK = {
+    "Job/somabrain-health-check",
     "NetworkPolicy/somabrain-health-check",
     "NetworkPolicy/somabrain-from-health-check",
 }
 HOOKS = {
+    "Job/somabrain-health-check",
     "Job/somabrain-migrate",
     "ConfigMap/somabrain-overrides",
     "PriorityClass/somabrain",
@@ -78,7 +79,7 @@ def sorted_lists(value: Any) -> Any:
     return value
 
 
-def same(overlay: list[Document], chart: dict[str, Document]) -> None:
+def same(overlay: list[Document], chart: dict[str, Document], only_in_chart: frozenset[str] = frozenset()) -> None:
     # The ingress controller is the cluster's, not the release's: dev alone brings it, and the chart never.
     controller = [whole_name(o) for o in yaml.safe_load_all((CHECKOUT / "k8s/ingress.yaml").read_text())]
     wanted = {
@@ -87,7 +88,7 @@ def same(overlay: list[Document], chart: dict[str, Document]) -> None:
         if o["kind"] not in ONLY_IN_OVERLAY and whole_name(o) not in controller
     }
     got = {name: sorted_lists(without_hooks(o)) for name, o in chart.items()}
-    assert got.keys() - wanted.keys() == ONLY_IN_CHART
+    assert got.keys() - wanted.keys() == only_in_chart
     assert wanted.keys() - got.keys() == set()
     for name, obj in wanted.items():
         assert got[name] == obj, name
@@ -95,7 +96,8 @@ def same(overlay: list[Document], chart: dict[str, Document]) -> None:
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_chart_and_overlay_give_the_same_objects(environment: str) -> None:
-    same(objects(environment), charted(environment, *images(IMAGES[environment])))
+    only_in_chart = frozenset(HEALTH_CHECK if environment == "dev" else ())
+    same(objects(environment), charted(environment, *images(IMAGES[environment])), only_in_chart)
 
 
 def test_chart_and_overlay_agree_on_the_operator_s_postgres(tmp_path: Path) -> None:
@@ -114,8 +116,8 @@ def test_the_migration_runs_before_the_application_changes(environment: str, hoo
     seen = charted(environment, *images(IMAGES[environment]))
     hooks = {name: o["metadata"].get("annotations", {}).get("helm.sh/hook") for name, o in seen.items()}
     assert hooks["Job/somabrain-migrate"] == hook
-    assert {name for name, value in hooks.items() if value and value != "test"} == HOOKS
-    for name in HOOKS - {"Job/somabrain-migrate"}:
+    assert {name for name, value in hooks.items() if value} == HOOKS
+    for name in HOOKS - {"Job/somabrain-migrate", "Job/somabrain-health-check"}:
         assert hooks[name] == "pre-install,pre-upgrade"
         assert int(seen[name]["metadata"]["annotations"]["helm.sh/hook-weight"]) < 0
 

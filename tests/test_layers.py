@@ -9,18 +9,22 @@ PACKAGE = Path(__file__).parents[1] / "devenv"
 # From the edge inwards; a module may import from later rows only.
 ROWS = (
     ("cli",),
-    ("cli_forward", "cli_images", "cli_tls"),
+    ("cli_forward", "cli_images", "cli_promote", "cli_tls"),
     ("cli_options",),
+    ("push",),
     ("report", "verbs", "tls_verbs"),
-    ("cert_manager",),
+    ("cert_manager", "promote"),
     ("execute",),
+    ("rollout",),
     ("observe",),
-    ("provision", "request"),
-    ("forward", "images", "kind", "kube", "node", "sources"),
-    ("trust",),
+    ("provision", "request", "context"),
+    ("revision",),
+    ("forward", "images", "kind", "kube", "node", "registry", "sources"),
+    ("sbom",),
+    ("contents", "reproducible", "trust"),
     ("docker_host", "layers", "state"),
     ("process", "wait", "handshake", "certificates"),
-    ("plan",),
+    ("plan", "promotion"),
     ("stack", "acme"),
     ("tls",),
     ("graph", "manifest", "readiness", "config"),
@@ -41,9 +45,10 @@ APART: dict[str, set[str]] = {
 }
 ONLY_IN = {
     "kubernetes": {"kube"},
-    "docker": {"docker_host"},
+    "cyclonedx": {"sbom"},
+    "docker": {"docker_host", "registry"},
     "cryptography": {"certificates"},
-    "typer": {"cli", "cli_forward", "cli_images", "cli_options", "cli_tls"},
+    "typer": {"cli", "cli_forward", "cli_images", "cli_options", "cli_promote", "cli_tls"},
     "rich": {"report"},
     "aiofastnet": {"forwarder", "ways"},
     "picows": {"tunnel"},
@@ -92,7 +97,7 @@ def test_a_heavy_library_has_one_home() -> None:
 def test_help_imports_no_heavy_library() -> None:
     code = "import sys, devenv.cli; print(*sorted({m.split('.')[0] for m in sys.modules}))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert not {"kubernetes", "docker", "httpx", "yaml", "cryptography"} & set(loaded)
+    assert not {"kubernetes", "docker", "httpx", "yaml", "cryptography", "cyclonedx"} & set(loaded)
 
 
 def test_the_tool_knows_nothing_of_the_stack() -> None:

@@ -109,6 +109,16 @@ def test_a_workload_of_no_pods_is_ready_without_any() -> None:
     assert level_of(seen | {"pods": []}).level is Level.READY
 
 
+def test_a_loop_is_told_in_the_moment_of_a_crash_too() -> None:
+    seen = recorded("deployment-crash-loop")
+    (container,) = seen["pods"][0]["status"]["containerStatuses"]
+    container["state"] = container.pop("lastState")
+    assert level_of(seen).level is Level.FAILED
+    assert level_of(seen).why.endswith("crash loop, 3 restarts, last exit code 3")
+    container["state"]["terminated"]["exitCode"] = 0
+    assert level_of(seen).level is Level.PENDING
+
+
 def test_one_crash_is_no_loop() -> None:
     for restarts in range(5):
         seen = recorded("deployment-crash-loop")

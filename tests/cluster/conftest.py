@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.cluster import ingress as ingresses
+from tests.cluster import registry as registries
 from tests.cluster.environment import CHECKOUT, FIRST_UP_S, MARK, Environment, copied, free_ports
 from tests.cluster.ingress import Ingress
 from tests.cluster.objects import NAMESPACE
@@ -42,6 +43,13 @@ def no_ingresses(ingress: Ingress) -> Iterator[None]:
     """Nothing is left of a scenario's Ingresses and certificates."""
     yield
     ingress.env.kubectl("-n", NAMESPACE, "delete", "ingresses,secrets", "--all")
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Iterator[str]:
+    """The address of an empty registry."""
+    with registries.serving(tmp_path) as address:
+        yield address
 
 
 @pytest.fixture(scope="session")

@@ -40,13 +40,13 @@ def test_the_wheel_brings_another_project_up_and_takes_it_down(hello_project: En
     reads = "image: hello\n          envFrom: [{secretRef: {name: nowhere}}]"
     assert "CreateContainerConfigError" in broken(env, "image: hello", reads)
 
-    env.edit("pyproject.toml", "ready-within-s = 60", "ready-within-s = 3")
+    env.edit("pyproject.toml", "ready-within-s = 90", "ready-within-s = 3")
     env.edit("k8s/hello.yaml", "path: /", "path: /\n              host: 192.0.2.1")
     late = env.run("up")
     assert late.returncode == 3
     assert "is not ready after 3 s" in late.stderr
     env.edit("k8s/hello.yaml", "\n              host: 192.0.2.1", "")
-    env.edit("pyproject.toml", "ready-within-s = 3", "ready-within-s = 60")
+    env.edit("pyproject.toml", "ready-within-s = 3", "ready-within-s = 90")
 
     env.fine("up")
     assert env.fine("plan") == ""
@@ -159,7 +159,7 @@ def test_a_full_disk_is_told_before_anything_is_changed(hello_project: Environme
 
 
 def test_faults_of_the_table_are_wrong_usage(hello_project: Environment) -> None:
-    hello_project.edit("pyproject.toml", "ready-within-s = 60", "ready-within-s = 60\ncolour = 'blue'")
+    hello_project.edit("pyproject.toml", "ready-within-s = 90", "ready-within-s = 90\ncolour = 'blue'")
     failed = hello_project.run("up")
     assert failed.returncode == 2
     assert "colour: unknown key" in failed.stderr

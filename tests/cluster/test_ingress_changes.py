@@ -157,6 +157,7 @@ def test_nginx_is_started_again_where_it_ends_by_itself(ingress: Ingress) -> Non
     kill = "kill $(cat /run/ingress/nginx.pid)"
     ingress.env.kubectl("-n", OWN, "exec", ingress.pod(), "--", "sh", "-c", kill)
     eventually(lambda: restarts() == before + 1)
-    ingress.env.kubectl("-n", OWN, "rollout", "status", "deployment/ingress-nginx-controller", "--timeout=60s")
+    # The pod's own word: the Deployment's comes later.
+    ingress.env.kubectl("-n", OWN, "wait", "--for=condition=Ready", f"pod/{ingress.pod()}", "--timeout=60s")
     ingress.serve(ingress_object("again", ["a.test Prefix / s1"]))
     assert ingress.reached("a.test") == "s1"

@@ -1,45 +1,8 @@
 """The pull path, against a real registry on loopback (Debian's docker-registry)."""
 
 import json
-import subprocess
-import time
-from collections.abc import Iterator
-from pathlib import Path
 
-import httpx
-import pytest
-
-from tests.cluster.environment import Environment, docker, free_ports
-
-CONFIGURATION = """version: 0.1
-storage:
-  filesystem:
-    rootdirectory: {folder}
-http:
-  addr: 127.0.0.1:{port}
-"""
-
-
-@pytest.fixture
-def registry(tmp_path: Path) -> Iterator[str]:
-    """The address of an empty registry."""
-    port = free_ports(3)[2]
-    file = tmp_path / "registry.yml"
-    file.write_text(CONFIGURATION.format(folder=tmp_path / "blobs", port=port))
-    with (tmp_path / "registry.log").open("w") as log:
-        server = subprocess.Popen(["docker-registry", "serve", str(file)], stdout=log, stderr=log)
-        try:
-            address = f"127.0.0.1:{port}"
-            for _ in range(100):
-                try:
-                    httpx.get(f"http://{address}/v2/")
-                    break
-                except httpx.ConnectError:
-                    time.sleep(0.1)
-            yield address
-        finally:
-            server.terminate()
-            server.wait()
+from tests.cluster.environment import Environment, docker
 
 
 def row(env: Environment, name: str) -> dict[str, object]:

@@ -1,6 +1,6 @@
 {{- /* The files whose objects belong to these values, as a YAML list. */ -}}
 {{- define "somabrain.files" -}}
-{{- $files := list "full-stack" "network-policies" -}}
+{{- $files := list "full-stack" "network-policies" "health-check" -}}
 {{- if eq .Values.environment "dev" }}{{ $files = append $files "from-host" }}{{ else }}{{ $files = concat $files (list "from-outside" "access") }}{{ end -}}
 {{- if .Values.ingress.host }}{{ $files = append $files "ingress" }}{{ end -}}
 {{- if .Values.availability }}{{ $files = append $files "availability" }}{{ end -}}
@@ -42,7 +42,7 @@
 {{- $before := "pre-install,pre-upgrade" -}}
 {{- /* A Postgres of the chart's own is there only after the first installation; any other before it. */ -}}
 {{- $migrate := eq $values.postgres.source "internal" | ternary "post-install,pre-upgrade" $before -}}
-{{- $hooks := dict "Job/somabrain-migrate" (list $migrate "0") -}}
+{{- $hooks := dict "Job/somabrain-migrate" (list $migrate "0") "Job/somabrain-health-check" (list "test" "0") -}}
 {{- /* What the migration needs. (Priority classes are the cluster's: as hooks, several releases may share them.) */ -}}
 {{- range list "ConfigMap/somabrain-overrides" "PriorityClass/somabrain" "PriorityClass/somabrain-data" }}{{ $_ := set $hooks . (list $before "-5") }}{{ end -}}
 {{- with get $hooks .name -}}
