@@ -107,6 +107,13 @@ def readiness(
     return Readiness(Level.PENDING, what, told[0] if told else said([*requests, certificate]))
 
 
+def unused(issuers: Iterable[Object], certificates: Iterable[Object], mine: tuple[str, str]) -> list[Object]:
+    """Return the issuers that no certificate asks but one, given by its name and namespace."""
+    others = [c for c in certificates if (c["metadata"]["name"], c["metadata"]["namespace"]) != mine]
+    used = {c["spec"]["issuerRef"]["name"] for c in others}
+    return [i for i in issuers if i["metadata"]["name"] not in used]
+
+
 def is_ready(certificate: Object) -> bool:
     """Whether it is issued as it is wanted now: a condition may still speak of what was wanted before."""
     ready = conditions(certificate).get("Ready")

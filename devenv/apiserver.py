@@ -12,6 +12,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import urlsplit
 
+from devenv import credentials
+
 ANSWERS_WITHIN_S = 10.0
 
 
@@ -30,6 +32,7 @@ class ApiServer:
     url: str
     tls: ssl.SSLContext | None = None
     token: str = ""
+    until: float = float("inf")  # epoch seconds at which the kubeconfig is to be read again
 
     @property
     def host(self) -> str:
@@ -72,16 +75,16 @@ class ApiServer:
 
 
 def read(kubeconfig: Path) -> ApiServer:
-    """Return the API server of a kubeconfig's current context. Certificates and tokens in the file are understood."""
+    """Return the API server of a kubeconfig's current context."""
     import yaml
 
     config = yaml.safe_load(kubeconfig.read_text())
     context = named(config["contexts"], config["current-context"])["context"]
     cluster = named(config["clusters"], context["cluster"])["cluster"]
-    user = named(config["users"], context["user"])["user"]
+    user, until = credentials.resolved(named(config["users"], context["user"])["user"])
     url = cluster["server"].rstrip("/")
     if not url.startswith("https"):
-        return ApiServer(url, token=user.get("token", ""))
+        return ApiServer(url, token=user.get("token", ""), until=until)
     with TemporaryDirectory() as folder:
         authority = material(cluster, "certificate-authority", Path(folder))
         tls = ssl.create_default_context(cafile=authority)
@@ -89,7 +92,7 @@ def read(kubeconfig: Path) -> ApiServer:
             tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
         if certificate := material(user, "client-certificate", Path(folder)):
             tls.load_cert_chain(certificate, material(user, "client-key", Path(folder)))
-    return ApiServer(url, tls, user.get("token", ""))
+    return ApiServer(url, tls, user.get("token", ""), until)
 
 
 def named(entries: list[dict[str, Any]], name: str) -> dict[str, Any]:

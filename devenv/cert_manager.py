@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from devenv import acme, execute, manifest, observe, sources
+from devenv import acme, execute, manifest, observe, provider, sources
 from devenv import plan as planning
 from devenv.acts import AwaitCertificate, DefineKinds, RequestCertificate, Step
 from devenv.execute import Tell
@@ -35,17 +35,18 @@ def request(want: Stack, have: Observed, where: Folder, url: str, within_s: floa
 
 def install(api: Api, want: Stack, have: Observed, where: Folder, lacking: str, tell: Tell) -> None:
     """Bring our cert-manager to its wanted state: its image, its kinds (`lacking` says why), its controllers."""
-    ref = want.images[acme.IMAGE].ref
+    ref = want.ref(acme.IMAGE)
     objects = tuple(manifest.claimed(o) for o in sources.cert_manager(ref))
     mine = apart(want, objects)
     seen = {manifest.key(o): found for o in objects if (found := api.get(o))}
     there = replace(
         have,
+        node_images=provider.of(want.settings, where).images([ref]),
         sources={key: manifest.source(obj) for key, obj in seen.items()},
         readiness={manifest.key(o): observe.look(api, o) for o in objects if o["kind"] in manifest.RUNS},
         strays=(),
     )
-    steps = [*planning.image_plan(mine, there, [acme.IMAGE])] if lacking or ref not in have.node_images else []
+    steps = [*planning.image_plan(mine, there, [acme.IMAGE])] if lacking or ref not in there.node_images else []
     if lacking:
         steps.append(Step("kinds", DefineKinds(acme.IMAGE), lacking, 60, (f"image {acme.IMAGE}",)))
     # The controllers come after their kinds: they end where one is missing.

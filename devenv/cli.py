@@ -63,10 +63,17 @@ def down(
     here: Settings,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask, even on a terminal.")] = False,
 ) -> None:
-    """Remove the cluster with its data, the forwards and every runtime file. Needs no network."""
+    """Remove the cluster with its data, the forwards and every runtime file. Needs no network.
+
+    From a cluster that was named by --context goes what devenv applied; a namespace goes whole, if devenv made it.
+    """
     from devenv import report, verbs
 
-    confirm(f"Delete cluster {here.project.name} with all its data?", yes)
+    name, context = here.project.name, here.project.context
+    if context:
+        confirm(f"Delete what devenv applied of {name} on context {context}, with its data?", yes, somebody_s=True)
+    else:
+        confirm(f"Delete cluster {name} with all its data?", yes)
     gone = verbs.down(here, report.say)
     report.say(f"removed: {', '.join(gone)}" if gone else f"{here.project.name}: nothing was there to remove")
 

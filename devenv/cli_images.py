@@ -16,9 +16,9 @@ app = group("The images of the stack and of the node.")
 @verb
 def list_(here: Settings, output: AsOutput = Output.text) -> None:
     """List the images: their names by content, where each is, and where it would come from."""
-    from devenv import report, verbs
+    from devenv import image_verbs, report
 
-    rows = verbs.images(here)
+    rows = image_verbs.list_(here)
     if output is Output.json:
         report.as_json(rows)
     else:
@@ -33,20 +33,20 @@ def build(
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Also those that are there, with all below.")] = False,
 ) -> None:
     """Pull or build the images that are not on this host; all that the stack needs, or those named."""
-    from devenv import report, verbs
+    from devenv import image_verbs, report
 
     with report.performing() as tell:
-        verbs.images_build(here, names or [], no_cache, tell, report.say)
+        image_verbs.build(here, names or [], no_cache, tell, report.say)
 
 
 @app.command("load", epilog="Example: devenv images load api")
 @verb
 def load(here: Settings, names: Annotated[list[str] | None, typer.Argument()] = None) -> None:
     """Load images into the running cluster's node: those that it lacks, or those named."""
-    from devenv import report, verbs
+    from devenv import image_verbs, report
 
     with report.performing() as tell:
-        verbs.images_load(here, names or [], tell, report.say)
+        image_verbs.load(here, names or [], tell, report.say)
 
 
 @app.command("push", epilog="Example: devenv images push --registry ghcr.io/owner/project --tag stable-20260101")

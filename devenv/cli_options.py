@@ -90,7 +90,9 @@ def group(text: str) -> typer.Typer:
     return typer.Typer(help=text, no_args_is_help=True, rich_markup_mode=None)
 
 
-def confirm(question: str, yes: bool, otherwise: str = "nothing was deleted") -> None:
-    """Ask, on a terminal; what nobody is there to ask is done."""
+def confirm(question: str, yes: bool, otherwise: str = "nothing was deleted", somebody_s: bool = False) -> None:
+    """Ask, on a terminal; what nobody is there to ask is done, but not to what is somebody's."""
+    if somebody_s and not yes and not sys.stdin.isatty():
+        raise UsageError(f"{question} Nobody is there to ask; say --yes")
     if not yes and sys.stdin.isatty() and not typer.confirm(question, default=False, err=True):
         raise DevenvError(otherwise)

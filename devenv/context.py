@@ -9,9 +9,9 @@ from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
-from devenv import process
+from devenv import process, state
 from devenv.errors import CommandFailed, UsageError
-from devenv.kind import in_namespace
+from devenv.state import Folder
 
 # Names of this machine: RFC 6761, and those that Docker Desktop gives to it.
 LOCAL_NAMES = ("localhost", "kubernetes.docker.internal", "host.docker.internal")
@@ -36,6 +36,27 @@ def kubeconfig(name: str, namespace: str) -> str:
         raise UsageError(f"your kubeconfig has no context {name}; there are: {known}") from None
     config: dict[str, Any] = yaml.safe_load(text)
     return yaml.safe_dump({**in_namespace(config, namespace), "current-context": name})
+
+
+def in_namespace(config: dict[str, Any], namespace: str) -> dict[str, Any]:
+    """Return a kubeconfig whose contexts have this namespace as their default."""
+    contexts = [{**c, "context": {**c["context"], "namespace": namespace}} for c in config["contexts"]]
+    return {**config, "contexts": contexts}
+
+
+def write(text: str, where: Folder) -> None:
+    """Make this the environment's own kubeconfig; whoever reads it sees a change only where there is one."""
+    where.make()
+    if not where.kubeconfig.exists() or where.kubeconfig.read_text() != text:
+        state.write(where.kubeconfig, text)
+
+
+def use_namespace(namespace: str, where: Folder) -> None:
+    """Let the environment's kubeconfig, where there is one, mean this namespace."""
+    import yaml
+
+    if where.kubeconfig.exists():
+        write(yaml.safe_dump(in_namespace(yaml.safe_load(where.kubeconfig.read_text()), namespace)), where)
 
 
 def server(text: str) -> str:

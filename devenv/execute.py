@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from graphlib import TopologicalSorter
 from time import monotonic
 
-from devenv import acts, forward, images, kind, manifest, node, observe, process, provision, request, rollout, state
+from devenv import acts, forward, images, kind, manifest, observe, process, provider, provision, request, rollout, state
 from devenv.acts import Step
 from devenv.errors import DevenvError
 from devenv.kube import Api
-from devenv.plan import Cluster
 from devenv.readiness import Level, Readiness
 from devenv.stack import Stack
 from devenv.state import Folder
@@ -72,7 +71,7 @@ class Hand:
 
     def __init__(self, want: Stack, where: Folder) -> None:
         self.want, self.where, self.project = want, where, want.settings.project
-        self.node = kind.node(self.project.name)
+        self.provider = provider.of(want.settings, where)
 
     def api(self) -> Api:
         return observe.connect(self.want.settings, self.where)
@@ -87,7 +86,7 @@ class Hand:
             case acts.MakeCluster(stopped):
                 return self.start_cluster() if stopped else self.create_cluster()
             case acts.LoadImage(image):
-                return node.load(self.node, self.want.images[image].ref, self.want.aliases[image])
+                return self.provider.bring(self.want.images[image].ref, self.want.ref(image), self.want.aliases[image])
             case acts.ApplyObjects(keys):
                 return self.apply(keys)
             case acts.RunJob(key):
@@ -193,17 +192,19 @@ class Hand:
 
     def start_forwards(self, via: str = forward.AUTO) -> str:
         api = self.api()
-        ports = {}
-        for one_ in self.want.forwards:
-            service = api.get(self.want.object(one_.way))
-            assert service
-            ports[one_.name] = int(service["spec"]["ports"][0]["nodePort"])
-        forward.start(self.where, self.want.forwards, self.want.forwards_hash, self.node, ports, via)
+        ports = {f.name: node_port(api, self.want.object(f.way)) for f in self.want.forwards if f.way}
+        forward.start(self.where, self.want.forwards, self.want.forwards_hash, self.provider.node, ports, via)
         return ", ".join(f"{f.local_port} → {f.service}" for f in self.want.forwards)
 
     def await_forwards(self, within_s: float) -> str:
         self.settled(settle(lambda: forwards_open(self.where), within_s, process.called_off()), within_s)
         return ""
+
+
+def node_port(api: Api, way: manifest.Document) -> int:
+    service = api.get(way)
+    assert service
+    return int(service["spec"]["ports"][0]["nodePort"])
 
 
 def forwards_open(where: Folder) -> Readiness:
@@ -212,16 +213,3 @@ def forwards_open(where: Folder) -> Readiness:
         return Readiness(Level.FAILED, "forwards", "no process serves them")
     closed = forward.closed(where)
     return Readiness(Level.PENDING if closed else Level.READY, "forwards", closed)
-
-
-def remove(name: str, where: Folder) -> list[str]:
-    """Remove everything of an environment and return what that was. Needs no network."""
-    gone = ["forwards"] if forward.stop(where) else []
-    there = kind.observe(name)
-    if there is Cluster.FOREIGN:
-        raise kind.refuse_foreign(name)
-    if there is not Cluster.ABSENT:
-        gone.append(f"cluster {name} with its volumes")
-    kind.remove(name)
-    where.remove()
-    return gone

@@ -19,7 +19,7 @@ from devenv.stack import Forward
 from devenv.state import Folder
 
 ANSWERS_WITHIN_S = 20.0
-AUTO = "auto"  # the way is chosen by the process: see ways.py
+AUTO, NODE = "auto", "node"  # ways: that which the process chooses, and the node's own; see ways.py
 LOG_BYTES = 4 << 20
 
 
@@ -74,11 +74,12 @@ def holder(port: int) -> str:
 def start(where: Folder, forwards: Iterable[Forward], digest: str, node: str, ports: dict[str, int], via: str) -> None:
     """Start the forwards' process anew; it outlives us.
 
-    `node` is the container that `ports`, a node port for each forward, belong to; `via` is a way of ways.py.
+    `node` is the container that `ports`, a node port for each forward, belong to, or nothing where the API server is
+    the only way; `via` is a way of ways.py.
     """
     stop(where)
     where.make()
-    served = [asdict(f) | {"node_port": ports[f.name]} for f in forwards]
+    served = [asdict(f) | {"node_port": ports.get(f.name, 0)} for f in forwards]
     state.write(where.forwards, json.dumps({"hash": digest, "node": node, "via": via, "forwards": served}))
     log = where.log("forwards")
     log.parent.mkdir(parents=True, exist_ok=True)

@@ -12,20 +12,24 @@ import signal
 import sys
 import time
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from threading import Lock
 
 import aiofastnet
 
 from devenv import apiserver, endpoints
 from devenv.apiserver import ApiServer
 from devenv.balancer import Balancer
+from devenv.credentials import CredentialsError
 from devenv.relay import Client, Forward
 from devenv.watch import Watch
 from devenv.ways import choose
 
 BACKLOG = 1024
 AGAIN_S = 1.0  # before a task that failed is started again
+CREDENTIALS_AGAIN_S = 5.0
 
 
 def say(text: str) -> None:
@@ -33,16 +37,26 @@ def say(text: str) -> None:
 
 
 class Kubeconfig:
-    """The environment's kubeconfig, read again when it was written anew."""
+    """The environment's kubeconfig, read again when it was written anew, or when its credentials end."""
 
     def __init__(self, path: Path) -> None:
         self.path, self._read, self._server = path, 0, ApiServer("")
+        self._guard = Lock()  # the watches call too
 
     def __call__(self) -> ApiServer:
-        changed = self.path.stat().st_mtime_ns
-        if changed != self._read:
-            self._server, self._read = apiserver.read(self.path), changed
-        return self._server
+        with self._guard:
+            changed = self.path.stat().st_mtime_ns
+            if changed != self._read or time.time() >= self._server.until:
+                self._server, self._read = self.read(), changed
+            return self._server
+
+    def read(self) -> ApiServer:
+        """Read it; where its credentials cannot be had, go on with those of before and try again soon."""
+        try:
+            return apiserver.read(self.path)
+        except CredentialsError as error:
+            say(f"credentials: {error}")
+            return replace(self._server, until=time.time() + CREDENTIALS_AGAIN_S)
 
 
 class Process:

@@ -2,9 +2,8 @@
 
 from datetime import datetime
 from importlib.resources import files
-from typing import Any
 
-from devenv import docker_host, process, state
+from devenv import context, docker_host, process
 from devenv.errors import DevenvError
 from devenv.plan import Cluster
 from devenv.state import Folder
@@ -65,26 +64,8 @@ def write_kubeconfig(cluster: str, namespace: str, where: Folder) -> None:
     """Write the environment's own kubeconfig, with its namespace as the default; the person's is never touched."""
     import yaml
 
-    where.make()
     config = yaml.safe_load(process.run([process.find("kind"), "get", "kubeconfig", "--name", cluster]))
-    state.write(where.kubeconfig, yaml.safe_dump(in_namespace(config, namespace)))
-
-
-def use_namespace(namespace: str, where: Folder) -> None:
-    """Let the environment's kubeconfig, where there is one, mean this namespace."""
-    import yaml
-
-    if where.kubeconfig.exists():
-        text = where.kubeconfig.read_text()
-        changed = yaml.safe_dump(in_namespace(yaml.safe_load(text), namespace))
-        if changed != text:
-            state.write(where.kubeconfig, changed)
-
-
-def in_namespace(config: dict[str, Any], namespace: str) -> dict[str, Any]:
-    """Return a kubeconfig whose contexts have this namespace as their default."""
-    contexts = [{**c, "context": {**c["context"], "namespace": namespace}} for c in config["contexts"]]
-    return {**config, "contexts": contexts}
+    context.write(yaml.safe_dump(context.in_namespace(config, namespace)), where)
 
 
 def start(cluster: str) -> None:

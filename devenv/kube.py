@@ -8,10 +8,10 @@ from typing import Any
 
 from devenv import manifest
 from devenv.errors import DevenvError, Forbidden
-from devenv.manifest import MANAGED_BY, MANAGER, Document
+from devenv.manifest import MANAGER, Document
 from devenv.state import Folder
 
-REQUEST_WITHIN_S = 15.0
+REQUEST_WITHIN_S, REACHED_WITHIN_S = 15.0, 5.0
 LOG_LINES = 30
 FORBIDDEN = 403
 # What is pruned when the manifests drop it: never a namespace, a volume or a claim, which hold data.
@@ -25,17 +25,32 @@ PRUNED = (
 NAMESPACED = {kind: version for version, kind in PRUNED} | {"PersistentVolumeClaim": "v1", "Pod": "v1"}
 
 
+def client(where: Folder) -> Any:
+    """Return a client by the environment's own kubeconfig."""
+    from kubernetes import config
+
+    try:
+        return config.new_client_from_config(str(where.kubeconfig))
+    except config.ConfigException as error:
+        raise DevenvError(f"{where.kubeconfig}: {error}; run `devenv up`") from error
+
+
+def reach(where: Folder) -> None:
+    """See that the API server answers and lets us in. Raise DevenvError with why not."""
+    from kubernetes.client import VersionApi
+
+    with explained("reach the cluster"):
+        VersionApi(client(where)).get_code(_request_timeout=REACHED_WITHIN_S)
+
+
 class Api:
     """A connection by the environment's own kubeconfig. Every request has a time limit."""
 
     def __init__(self, where: Folder, namespace: str) -> None:
-        from kubernetes import config, dynamic
+        from kubernetes import dynamic
 
         self.namespace = namespace
-        try:
-            connection = config.new_client_from_config(str(where.kubeconfig))
-        except config.ConfigException as error:
-            raise DevenvError(f"{where.kubeconfig}: {error}; run `devenv up`") from error
+        connection = client(where)
         # The discovery reads and writes a cache file: one thread at a time.
         self._discovery = threading.Lock()
         with explained("reach the Kubernetes API"):
@@ -104,18 +119,25 @@ class Api:
         return [manifest.at_home({**item, "apiVersion": api_version, "kind": kind}, self.namespace) for item in items]
 
     def everywhere(self, api_version: str, kind: str) -> list[Document]:
-        """Return the objects of a kind that has no namespace."""
+        """Return the objects of a kind, of all namespaces where it has one."""
         with explained(f"list {kind}"):
             found = self._resource(api_version, kind).get(_request_timeout=REQUEST_WITHIN_S)
         return [{**item, "apiVersion": api_version, "kind": kind} for item in found.to_dict()["items"]]
 
-    def ours(self, wanted: Iterable[Document], namespaces: Iterable[str]) -> list[Document]:
-        """Return what devenv applied: the wanted objects that are there, and whatever else it may remove again."""
-        label, places = f"{MANAGED_BY}={MANAGER}", tuple(namespaces)
+    def ours(self, name: str, wanted: Iterable[Document], namespaces: Iterable[str]) -> list[Document]:
+        """Return what was applied for an environment: what of it is wanted, and whatever else may be removed again."""
+        label, places = manifest.selector(name), tuple(namespaces)
         with ThreadPoolExecutor() as pool:
             lists = pool.map(lambda kind: self.objects(kind[0], kind[1], places, label), PRUNED)
             singles = pool.map(self.get, [o for o in wanted if (o["apiVersion"], o["kind"]) not in PRUNED])
-            return [obj for found in lists for obj in found] + [obj for obj in singles if obj]
+            return [obj for found in lists for obj in found] + [
+                obj for obj in singles if obj and manifest.is_ours(obj, name)
+            ]
+
+    def there(self, objects: Iterable[Document]) -> list[Document]:
+        """Return those of some objects that the cluster has, as they live, whoever made them."""
+        with ThreadPoolExecutor() as pool:
+            return [found for found in pool.map(self.get, objects) if found]
 
     def delete(self, obj: Mapping[str, Any]) -> None:
         """Delete an object with what it owns, in the foreground. None there is no error."""

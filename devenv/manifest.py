@@ -10,6 +10,7 @@ Document = dict[str, Any]
 
 MANAGED_BY = "app.kubernetes.io/managed-by"
 MANAGER = "devenv"
+ENVIRONMENT = "devenv/name"  # the label that names the environment
 SOURCE = "devenv/source"  # the hash of what we applied
 CONFIG = "devenv/config"  # on a pod template: the hash of the ConfigMaps and Secrets that it reads
 RUNS = ("Deployment", "StatefulSet", "DaemonSet", "Job")
@@ -41,6 +42,14 @@ def at_home(obj: Document, home: str) -> Document:
     if meta.get("namespace") != home:
         return obj
     return {**obj, "metadata": {k: v for k, v in meta.items() if k != "namespace"}}
+
+
+def place(obj: Mapping[str, Any], home: str) -> str:
+    """Return the namespace that an object is in, or is; nothing for what has none."""
+    meta = obj["metadata"]
+    if obj["kind"] == "Namespace":
+        return str(meta["name"])
+    return "" if obj["kind"] in CLUSTER_SCOPED else str(meta.get("namespace") or home)
 
 
 # kubectl's own short names (kubectl api-resources).
@@ -124,13 +133,27 @@ def with_config_hash(obj: Document, sources: Mapping[str, str]) -> Document:
     return new
 
 
-def claimed(obj: Document) -> Document:
-    """Return the object as we apply it: labelled as ours, with the hash of its source."""
+def claimed(obj: Document, environment: str = "") -> Document:
+    """Return the object as we apply it: labelled as ours, for an environment by its name, with its source's hash."""
     new = deepcopy(obj)
     meta = new["metadata"]
-    meta.setdefault("labels", {})[MANAGED_BY] = MANAGER
+    meta.setdefault("labels", {}).update(owner(environment))
     meta.setdefault("annotations", {})[SOURCE] = of_value(new)
     return new
+
+
+def owner(environment: str) -> dict[str, str]:
+    """Return the labels of what we apply. A cluster may have several environments, and each prunes its own."""
+    return {MANAGED_BY: MANAGER} | ({ENVIRONMENT: environment} if environment else {})
+
+
+def selector(environment: str) -> str:
+    return ",".join(f"{label}={value}" for label, value in owner(environment).items())
+
+
+def is_ours(obj: Mapping[str, Any], environment: str = "") -> bool:
+    """Whether we applied the object; with a name, for that environment."""
+    return owner(environment).items() <= (obj["metadata"].get("labels") or {}).items()
 
 
 def source(obj: Mapping[str, Any]) -> str:
@@ -162,8 +185,8 @@ def in_order(objects: Iterable[Document]) -> list[Document]:
     return sorted(objects, key=lambda o: (rank.get(o["kind"], len(rank)), key(o)))
 
 
-def prepared(objects: Iterable[Document]) -> list[Document]:
+def prepared(objects: Iterable[Document], environment: str = "") -> list[Document]:
     """Return the objects as we apply them, in that order; pods follow what the ConfigMaps and Secrets hold."""
     found = in_order(objects)
     hashes = {key(o): of_value(o) for o in found if o["kind"] in ("ConfigMap", "Secret")}
-    return [claimed(with_config_hash(o, hashes)) for o in found]
+    return [claimed(with_config_hash(o, hashes), environment) for o in found]

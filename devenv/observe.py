@@ -5,12 +5,12 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
-from devenv import context, docker_host, forward, images, kind, manifest, node, provision, readiness, state
+from devenv import docker_host, forward, images, manifest, provider, provision, readiness, state
 from devenv.config import Settings
 from devenv.errors import DevenvError
 from devenv.kube import NAMESPACED, Api
 from devenv.manifest import Document
-from devenv.plan import Cluster, Observed
+from devenv.plan import SOMEBODY, Cluster, Observed, change
 from devenv.readiness import Level, Object, Readiness
 from devenv.stack import Stack
 from devenv.state import Folder
@@ -24,22 +24,24 @@ def snapshot(want: Stack, where: Folder, unseen: frozenset[str] = frozenset()) -
 
     Raise DevenvError for a cluster that is not ours.
     """
-    project = want.settings.project
+    project, found = want.settings.project, provider.of(want.settings, where)
+    # The clients of Docker and of Kubernetes share a library whose modules import each other in a circle: two threads
+    # that begin with it at once would see halves of it.
+    docker_host.client()
     with ThreadPoolExecutor() as pool:
         host_images = pool.submit(lambda: docker_host.image_refs() - unseen)
-        cluster = pool.submit(kind.observe, project.name)
+        cluster = pool.submit(found.observe)
         refs = [i.source.pull for i in want.images.values() if i.source.pull]
         missing = [r for r in refs if not covered(want, r, host_images.result())]
         answers = dict(zip(missing, pool.map(images.registry_answers, missing), strict=True))
-        if cluster.result() is Cluster.FOREIGN:
-            raise kind.refuse_foreign(project.name)
         if cluster.result() is not Cluster.RUNNING:
             return Observed(host_images.result(), answers, cluster.result())
         if starting(want, where):
             return Observed(host_images.result(), answers, Cluster.STOPPED)
-        on_node = pool.submit(node.images, kind.node(project.name))
+        on_node = pool.submit(found.images, [want.ref(name) for name in want.wanted_images])
         api = connect(want.settings, where)
-        ours = {manifest.key(obj): obj for obj in api.ours(want.objects, want.namespaces)}
+        ours = {manifest.key(obj): obj for obj in api.ours(project.name, want.objects, want.namespaces)}
+        others = api.there([o for o in want.objects if manifest.key(o) not in ours]) if found.shared else ()
         pods = api.objects("v1", "Pod", want.namespaces)
         sets = api.objects("apps/v1", "ReplicaSet", want.namespaces)
         runs = [manifest.key(o) for o in want.objects if o["kind"] in manifest.RUNS]
@@ -50,6 +52,7 @@ def snapshot(want: Stack, where: Folder, unseen: frozenset[str] = frozenset()) -
             node_images=on_node.result(),
             sources={key: manifest.source(obj) for key, obj in ours.items()},
             readiness={key: readiness.of(key, ours.get(key), pods, sets) for key in runs},
+            foreign=frozenset(manifest.key(obj) for obj in others),
             strays=tuple(sorted(ours.keys() - {manifest.key(o) for o in want.objects})),
             certificate=provision.look(api, where, project.tls) if project.tls else None,
             forwards_hash=forward.served_hash(where),
@@ -63,7 +66,9 @@ def covered(want: Stack, pull: str, there: frozenset[str]) -> bool:
 
 def starting(want: Stack, where: Folder) -> str:
     """Return what a running node still lacks after a start of its own, as when Docker was restarted; or nothing."""
-    since = kind.started(want.settings.project.name)
+    since = provider.of(want.settings, where).started()
+    if since is None:
+        return ""
     try:
         api = connect(want.settings, where)
         if not api.answers():
@@ -86,15 +91,8 @@ def runs_since_before(pod: Document, moment: datetime) -> bool:
 
 def connect(settings: Settings, where: Folder) -> Api:
     """Return a connection to the cluster's API; a kubeconfig that was lost, or that its owner renewed, is made anew."""
-    project = settings.project
-    if project.context:
-        where.make()
-        text = context.kubeconfig(project.context, project.namespace)
-        if not where.kubeconfig.exists() or where.kubeconfig.read_text() != text:
-            state.write(where.kubeconfig, text)
-    elif not where.kubeconfig.exists():
-        kind.write_kubeconfig(project.name, project.namespace, where)
-    return Api(where, project.namespace)
+    provider.of(settings, where).write_kubeconfig()
+    return Api(where, settings.project.namespace)
 
 
 def unproven(settings: Settings, where: Folder) -> str:
@@ -138,7 +136,7 @@ def parts(want: Stack, where: Folder, names: Iterable[str]) -> list[Readiness]:
         level = Level.READY if seen["state"] == "OPEN" else Level.PENDING
         found.append(Readiness(level, name, f"{seen['state']} {seen['reason']}".rstrip()))
     try:
-        if objects and kind.observe(want.settings.project.name) is not Cluster.RUNNING:
+        if objects and provider.of(want.settings, where).observe() is not Cluster.RUNNING:
             raise DevenvError("the cluster does not run")
         api = connect(want.settings, where) if objects else None
         found += [look(api, want.object(name)) for name in objects if api]
@@ -159,11 +157,13 @@ def stray(key: str) -> Document:
 def refusals(want: Stack, have: Observed, where: Folder) -> None:
     """Raise DevenvError, before anything is changed, for taken ports, lost passwords or a full disk."""
     faults = [] if state.is_locked(where.forwards_lock) else forward.taken_ports(want.forwards)
-    if want.env_text is not None and have.cluster in (Cluster.RUNNING, Cluster.STOPPED):
+    shared = provider.of(want.settings, where).shared
+    if want.env_text is not None and (have.sources if shared else have.cluster in (Cluster.RUNNING, Cluster.STOPPED)):
         faults.append(
             f"{want.settings.project.env_file} is gone, and the cluster's data was made with its passwords: "
             f"put it back (kubectl get secrets has them), or begin anew: devenv down"
         )
+    faults += [f"{manifest.key(o)} {SOMEBODY}; it is left alone" for o in want.objects if change(o, have) == SOMEBODY]
     if shortage := disk_shortage(want, have):
         faults.append(shortage)
     if faults:
@@ -175,7 +175,7 @@ def disk_shortage(want: Stack, have: Observed) -> str:
     root = docker_host.root_dir()
     if not root.exists() or have.cluster is Cluster.RUNNING:
         return ""
-    first = any(want.images[n].ref not in have.host_images for n in ("node", *want.wanted_images))
+    first = any(want.images[n].ref not in have.host_images for n in want.roots)
     needed, free = FIRST_BUILD_BYTES if first else WARM_BYTES, shutil.disk_usage(root).free
     if free >= needed:
         return ""

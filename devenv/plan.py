@@ -26,9 +26,11 @@ from devenv.manifest import Document
 from devenv.readiness import Level, Readiness
 from devenv.stack import NODE, Stack
 
+SOMEBODY = "is somebody else's"  # said of an object: `up` refuses to take it over
+
 
 class Cluster(Enum):
-    """The state of the kind cluster of our name."""
+    """The state of the cluster: of the kind cluster of our name, or of one that exists, which runs or is none."""
 
     ABSENT = "does not exist"
     FOREIGN = "was not made by devenv"
@@ -44,9 +46,10 @@ class Observed:
     host_images: frozenset[str] = frozenset()  # references on the Docker host
     registries: Mapping[str, bool] = field(default_factory=dict)  # whether the registry of a reference answers
     cluster: Cluster = Cluster.ABSENT
-    node_images: frozenset[str] = frozenset()
+    node_images: frozenset[str] = frozenset()  # references of the stack that the nodes have, or find
     sources: Mapping[str, str] = field(default_factory=dict)  # object -> hash of the source it was applied from
     readiness: Mapping[str, Readiness] = field(default_factory=dict)
+    foreign: frozenset[str] = frozenset()  # wanted objects that are there and somebody else's
     strays: tuple[str, ...] = ()  # objects of ours that are wanted no more
     certificate: tls.Seen | None = None  # of the ingress, where one is wanted and the cluster runs
     forwards_hash: str = ""  # of the forwards that a living process serves, or nothing
@@ -114,7 +117,8 @@ def tag(image: Image) -> str:
 def needed_images(want: Stack, have: Observed) -> list[str]:
     """Return the images that the Docker host must have: the node's, if one is to be made, and what the node lacks."""
     made = have.cluster in (Cluster.RUNNING, Cluster.STOPPED)
-    return [n for n in (*(() if made else (NODE,)), *want.wanted_images) if want.images[n].ref not in have.node_images]
+    lacking = [n for n in want.wanted_images if want.ref(n) not in have.node_images]
+    return lacking if made else [NODE, *lacking]
 
 
 def obtain_steps(want: Stack, have: Observed, names: Iterable[str]) -> Iterator[Step]:
@@ -135,9 +139,9 @@ def anew(step: Step) -> Step:
 
 def load_steps(want: Stack, have: Observed, names: Iterable[str]) -> Iterator[Step]:
     for name in names:
-        if want.images[name].ref not in have.node_images:
-            cause = f"{tag(want.images[name])} is not on the node"
-            yield Step(f"load {name}", LoadImage(name), cause, 300, ("cluster", f"image {name}"))
+        if want.ref(name) not in have.node_images:
+            cause = f"{tag(want.images[name])} {want.delivery.lack}"
+            yield Step(f"{want.delivery.verb} {name}", LoadImage(name), cause, 300, ("cluster", f"image {name}"))
 
 
 def folder_name(image: Image) -> str:
@@ -162,8 +166,10 @@ def obtained(images: Mapping[str, Image], have: Observed, roots: Iterable[str]) 
 
 
 def change(obj: Document, have: Observed) -> str:
-    """Return why an object has to be applied, or nothing."""
+    """Return why an object has to be applied, or nothing. A namespace may be somebody else's: we are a guest in it."""
     key = manifest.key(obj)
+    if key in have.foreign:
+        return "" if obj["kind"] == "Namespace" else SOMEBODY
     if key not in have.sources:
         return "is not in the cluster"
     return "" if have.sources[key] == manifest.source(obj) else "its source changed"
@@ -207,7 +213,7 @@ def workload_steps(want: Stack, have: Observed, obj: Document, changed: Mapping[
 
 def loads(want: Stack, obj: Document) -> list[str]:
     used = manifest.images(obj)
-    return [f"load {name}" for name in want.wanted_images if want.images[name].ref in used]
+    return [f"{want.delivery.verb} {name}" for name in want.wanted_images if want.ref(name) in used]
 
 
 def gates_before(want: Stack, obj: Document) -> list[str]:
@@ -222,7 +228,7 @@ def gates_before(want: Stack, obj: Document) -> list[str]:
 
 
 def refs(want: Stack) -> set[str]:
-    return {want.images[name].ref for name in want.wanted_images}
+    return {want.ref(name) for name in want.wanted_images}
 
 
 def forward_steps(want: Stack, have: Observed) -> Iterator[Step]:

@@ -97,13 +97,17 @@ def hand_over(api: Api, table: Tls) -> None:
 
 
 def remove(api: Api, where: Folder, table: Tls) -> list[str]:
-    """Remove what `devenv tls up` made and return what that was. A Secret that somebody else filled stays."""
+    """Remove what `devenv tls up` made and return what that was. A Secret that somebody else filled stays, and an
+    issuer that others ask.
+    """
     gone = []
     if api.get(acme.DEFINITION):
         if api.get(request(table)):
             api.delete(request(table))
             gone.append(f"certificate {table.secret}")
-        issuers = [i for i in api.everywhere(acme.VERSION, "ClusterIssuer") if is_ours(i)]
+        ours = [i for i in api.everywhere(acme.VERSION, "ClusterIssuer") if manifest.is_ours(i)]
+        mine = (table.secret, table.namespace or api.namespace)
+        issuers = acme.unused(ours, api.everywhere(acme.VERSION, "Certificate"), mine)
         for issuer in issuers:
             api.delete(issuer)
             api.delete(acme.account(issuer["metadata"]["name"]))
@@ -116,10 +120,6 @@ def remove(api: Api, where: Folder, table: Tls) -> list[str]:
     for file in files:
         file.unlink()
     return [*gone, "the authority with its key"] if files else gone
-
-
-def is_ours(obj: Document) -> bool:
-    return (obj["metadata"].get("labels") or {}).get(manifest.MANAGED_BY) == manifest.MANAGER
 
 
 def is_from_us(found: Document) -> bool:

@@ -7,15 +7,28 @@ from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from devenv import contents, docker_host, graph, process, registry, reproducible, revision, sbom, sources, state, verbs
+from devenv import (
+    contents,
+    docker_host,
+    graph,
+    image_verbs,
+    process,
+    provider,
+    registry,
+    reproducible,
+    revision,
+    sbom,
+    sources,
+    state,
+)
 from devenv.config import Settings
 from devenv.contents import Contents
 from devenv.errors import DevenvError, UsageError
 from devenv.execute import Tell
 from devenv.graph import Image
+from devenv.image_verbs import Say
 from devenv.revision import Revision
 from devenv.stack import Stack
-from devenv.verbs import Say
 
 LABEL = "org.opencontainers.image"  # OCI image specification, annotations.md
 
@@ -69,14 +82,14 @@ def push(settings: Settings, names: list[str], to: Target, bills: Path, tell: Te
 
     A tag that was asked for is never moved: where one is taken by another image, nothing is pushed.
     """
-    where = verbs.place(settings)
+    where = provider.place(settings)
     with state.locked(where, "images push", say), ExitStack() as held:
         want = sources.load(settings)
         chosen = known(want, names)
         for image in (want.images[name] for name in chosen):
             if not image.source.pull:
                 made_from(want, image)  # what cannot be pushed is told before it is built
-        verbs.images_obtained(want, chosen, where, tell, say)
+        image_verbs.obtained(want, chosen, where, tell, say)
         ready = []
         for name in chosen:
             held.enter_context(registry.lent(to.named(want.images[name])))

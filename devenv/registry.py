@@ -71,6 +71,21 @@ def digest(ref: str) -> str:
             return ""
 
 
+def has(ref: str) -> bool:
+    """Whether a registry has an image under a name, and shows it to us."""
+    import docker
+
+    with explained(f"ask for {ref}"):
+        try:
+            client().images.get_registry_data(ref)
+        except docker.errors.APIError as error:
+            # Registries refuse what does not exist as they refuse what may not be seen: a push tells which.
+            if error.status_code in (401, 403, 404):
+                return False
+            raise
+        return True
+
+
 def has_same(name: str, digest: str) -> bool:
     """Whether an image of the host is the one that its registry has under a digest."""
     there = f"{name.rpartition(':')[0]}@{digest}"

@@ -22,9 +22,20 @@ class Forward:
     namespace: str
     service: str  # as the project names it
     port_name: str  # of the Service's port; empty where it has no name
-    way: str  # the NodePort Service of ours that leads to the same pods, by its key
+    way: str  # the NodePort Service of ours that leads to the same pods, by its key; nothing on a cluster that exists
     probe: str
     hold_s: float
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """How an image gets to the nodes, in the words of a plan."""
+
+    verb: str
+    lack: str  # said of an image that they do not have
+
+
+LOAD, PUSH = Delivery("load", "is not on the node"), Delivery("push", "is not in the registry")
 
 
 @dataclass(frozen=True)
@@ -42,6 +53,19 @@ class Stack:
     def forwards_hash(self) -> str:
         """The hash of what the forwards' process serves. It also gives Services their addresses, so it always runs."""
         return of_value([*map(vars, self.forwards)])
+
+    def ref(self, image: str) -> str:
+        """Return the reference by which the nodes have an image."""
+        return nodes_ref(self.settings, self.images[image])
+
+    @property
+    def delivery(self) -> Delivery:
+        return PUSH if self.settings.project.context else LOAD
+
+    @property
+    def roots(self) -> tuple[str, ...]:
+        """The images that may have to be on this host: the stack's, and the node's where the node is ours to make."""
+        return self.wanted_images if self.settings.project.context else (NODE, *self.wanted_images)
 
     def object(self, key: str) -> Document:
         return next(o for o in self.objects if manifest.key(o) == key)
@@ -73,20 +97,33 @@ def make(
     aliases = {n: tuple(sorted(w for w in written if manifest.repository(w) == repo)) for repo, n in names.items()}
     wanted = tuple(name for name in project.images if aliases.get(name))
     secrets = [secret(settings, name, data, env_file) for name, data in project.secrets.items()]
-    refs = {repo: images[name].ref for repo, name in names.items()}
+    refs = {repo: nodes_ref(settings, images[name]) for repo, name in names.items() if name in wanted}
     objects = [*secrets, *(manifest.with_images(d, refs) for d in documents)]
     forwards, ways = [], []
     for name in project.forwards:
         forward, way = forward_and_way(settings, name, objects)
         forwards.append(forward)
-        ways.append(way)
+        ways += [way] if forward.way else []
     if project.tls and (fault := ingress_fault(settings, project.tls, objects)):
         raise UsageError(f"{settings.file}: tls: {fault}")
     if faults := missing_gates(project.gates, objects):
         raise UsageError(f"{settings.file}: gates: {', '.join(faults)}: no such object in {project.manifests}")
     everything = [namespace(project.namespace, project.namespace_labels), *objects, *ways]
-    claimed = manifest.prepared(everything)
+    claimed = manifest.prepared(everything, project.name)
     return Stack(settings, images, wanted, tuple(claimed), tuple(forwards), env_file, env_text, aliases)
+
+
+def nodes_ref(settings: Settings, image: Image) -> str:
+    """Return the reference by which the nodes have an image: that of its content, in a registry where they pull it."""
+    project = settings.project
+    if project.context is None:
+        return image.ref
+    if project.registry is None:
+        raise UsageError(
+            f"image {image.name} needs a registry from which the nodes of context {project.context} pull it: "
+            f"say --registry HOST[/PATH], DEVENV_REGISTRY, or `registry` in [tool.devenv]"
+        )
+    return f"{project.registry}/{image.ref.rpartition('/')[2]}"
 
 
 def image_names(settings: Settings) -> dict[str, str]:
@@ -123,7 +160,7 @@ def forward_and_way(settings: Settings, name: str, objects: Iterable[Document]) 
         namespace=wanted.namespace or home,
         service=wanted.service,
         port_name=port.get("name", ""),
-        way=manifest.key(way),
+        way="" if settings.project.context else manifest.key(way),
         probe=wanted.probe,
         hold_s=wanted.hold_s,
     )

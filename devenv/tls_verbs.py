@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from devenv import cert_manager, execute, handshake, observe, process, provision, sources, state, tls, trust
+from devenv import cert_manager, execute, handshake, observe, process, provider, provision, sources, state, tls, trust
 from devenv import plan as planning
 from devenv.config import LOCAL, Settings, Tls
 from devenv.errors import DevenvError, UsageError
@@ -37,13 +37,9 @@ def table(settings: Settings) -> Tls:
     return settings.project.tls
 
 
-def place(settings: Settings) -> Folder:
-    return state.folder(settings.project.name, settings.project.context)
-
-
 def up(settings: Settings, within_s: float, tell: Tell, say: Say) -> dict[str, Any]:
     """Bring the issuer's certificate into the Secret and see the ingress serve it. What is fine is left alone."""
-    wanted, where = table(settings), place(settings)
+    wanted, where = table(settings), provider.place(settings)
     url = "" if wanted.issuer == LOCAL else tls.directory(wanted.issuer, wanted.host)
     with state.locked(where, "tls up", say):
         want = sources.load(settings)
@@ -67,7 +63,7 @@ def served(api: Api, where: Folder, wanted: Tls) -> Served:
 
 def status(settings: Settings) -> dict[str, Any]:
     """Return what is in the Secret, and whether the ingress serves that very certificate."""
-    wanted, where = table(settings), place(settings)
+    wanted, where = table(settings), provider.place(settings)
     found = served(observe.connect(settings, where), where, wanted)
     held = found.seen.held
     return {
@@ -96,7 +92,7 @@ def facts(certificate: tls.Certificate, seen: tls.Seen) -> dict[str, Any]:
 
 def advice(settings: Settings) -> str:
     """Return how to trust the environment's own authority for good."""
-    wanted, where = table(settings), place(settings)
+    wanted, where = table(settings), provider.place(settings)
     seen = provision.look(None, where, wanted)
     if seen.authority is None:
         raise DevenvError(f"{settings.project.name} has no authority of its own yet; next: devenv tls up")
@@ -105,6 +101,6 @@ def advice(settings: Settings) -> str:
 
 def down(settings: Settings, say: Say) -> list[str]:
     """Remove the Secret, what asks an ACME authority, and the authority of our own; return what that was."""
-    wanted, where = table(settings), place(settings)
+    wanted, where = table(settings), provider.place(settings)
     with state.locked(where, "tls down", say):
         return provision.remove(observe.connect(settings, where), where, wanted)

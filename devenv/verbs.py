@@ -2,34 +2,41 @@
 
 import os
 import shlex
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from devenv import execute, forward, graph, kind, manifest, observe, process, sources, stack, state, trust
-from devenv import plan as planning
-from devenv.acts import ObtainImage, Step
+from devenv import (
+    context,
+    execute,
+    forward,
+    manifest,
+    observe,
+    process,
+    provider,
+    sources,
+    stack,
+    state,
+    teardown,
+    trust,
+)
+from devenv.acts import Step
 from devenv.config import Settings
 from devenv.errors import DevenvError, TimedOut, UsageError
 from devenv.execute import Tell
 from devenv.plan import Cluster, Observed, make_plan
 from devenv.readiness import Level, Readiness
-from devenv.stack import NODE, Stack
-from devenv.state import Folder
+from devenv.stack import Stack
 from devenv.wait import settle
 
 Say = Callable[[str], None]
 ANSWERS_WITHIN_S, WATCH_PAUSE_S = 30.0, 0.5
 
 
-def place(settings: Settings) -> Folder:
-    return state.folder(settings.project.name, settings.project.context)
-
-
 def up(settings: Settings, tell: Tell, say: Say) -> dict[str, Any]:
     """Bring the stack to its wanted state. Run twice, the second run finds nothing to do."""
-    where = place(settings)
+    where = provider.place(settings)
     with state.locked(where, "up", say):
         want = sources.load(settings)
         have = observe.snapshot(want, where)
@@ -38,7 +45,7 @@ def up(settings: Settings, tell: Tell, say: Say) -> dict[str, Any]:
         if have.cluster is Cluster.STOPPED:
             execute.perform(make_plan(want, have), want, where, tell)
             have = observe.snapshot(want, where)
-        kind.use_namespace(settings.project.namespace, where)
+        context.use_namespace(settings.project.namespace, where)
         steps = make_plan(want, have)
         execute.perform(steps, want, where, tell)
         say(f"{settings.project.name} is up" + ("" if steps else ": nothing was left to do"))
@@ -47,21 +54,21 @@ def up(settings: Settings, tell: Tell, say: Say) -> dict[str, Any]:
 
 def down(settings: Settings, say: Say) -> list[str]:
     """Remove everything of the environment and return what that was."""
-    where = place(settings)
+    where = provider.place(settings)
     with state.locked(where, "down", say):
-        gone = execute.remove(settings.project.name, where)
+        gone = teardown.remove(settings, where)
         state.remove_lock(where)
     return gone
 
 
 def plan(settings: Settings) -> tuple[Step, ...]:
     want = sources.load(settings)
-    return make_plan(want, observe.snapshot(want, place(settings)))
+    return make_plan(want, observe.snapshot(want, provider.place(settings)))
 
 
 def status(settings: Settings) -> dict[str, Any]:
     """Return what is there, with what to do next."""
-    want, where = sources.load(settings), place(settings)
+    want, where = sources.load(settings), provider.place(settings)
     have = observe.snapshot(want, where)
     forwards = forward.status(where)
     workloads = [
@@ -93,7 +100,7 @@ def next_command(settings: Settings) -> str:
 
 def exports(settings: Settings, say: Say) -> dict[str, str]:
     """Return the exported settings, once every local port was seen to lead to a pod of this cluster that answers."""
-    where = place(settings)
+    where = provider.place(settings)
     if settings.project.forwards:
         if not state.is_locked(where.forwards_lock) and where.forwards.exists():
             forward_start(settings, forward.AUTO, say)
@@ -128,7 +135,9 @@ def suite(
 
 
 def forward_start(settings: Settings, via: str, say: Say) -> None:
-    where = place(settings)
+    where = provider.place(settings)
+    if via == forward.NODE and not provider.of(settings, where).node:
+        raise UsageError(f"--via node is a kind cluster's way; to context {settings.project.context} leads --via api")
     with state.locked(where, "forward start", say):
         want = sources.load(settings)
         if observe.snapshot(want, where).cluster is not Cluster.RUNNING:
@@ -140,18 +149,18 @@ def forward_start(settings: Settings, via: str, say: Say) -> None:
 
 
 def forward_stop(settings: Settings) -> bool:
-    return forward.stop(place(settings))
+    return forward.stop(provider.place(settings))
 
 
 def forward_status(settings: Settings) -> list[dict[str, Any]]:
-    return forward.status(place(settings))
+    return forward.status(provider.place(settings))
 
 
 def forward_changes(settings: Settings) -> Iterator[list[dict[str, Any]]]:
     """Yield the state of the forwards whenever something of it is new, for ever."""
     last = None
     while True:
-        if (seen := forward.status(place(settings))) != last:
+        if (seen := forward.status(provider.place(settings))) != last:
             yield seen
         last = seen
         process.called_off().wait(WATCH_PAUSE_S)
@@ -162,7 +171,7 @@ def await_all(settings: Settings, names: list[str], within_s: float) -> Readines
 
     Raise UsageError for a name that the project does not have; DevenvError and TimedOut say what is not ready and why.
     """
-    want, where = sources.load(settings), place(settings)
+    want, where = sources.load(settings), provider.place(settings)
     chosen = awaited(want, names)
     seen = settle(lambda: max(observe.parts(want, where, chosen)), within_s, process.called_off())
     if seen.level is Level.READY:
@@ -183,65 +192,3 @@ def awaited(want: Stack, names: list[str]) -> list[str]:
     if unknown := [name for name in full if name not in known]:
         raise UsageError(f"nothing here is named {', '.join(unknown)}; there are: {', '.join(known)}")
     return full
-
-
-def images(settings: Settings) -> list[dict[str, Any]]:
-    """Return the images of the stack and of the node, with where each is."""
-    want = sources.load(settings)
-    have = observe.snapshot(want, place(settings))
-    return [
-        {
-            "name": name,
-            "ref": image.ref,
-            "host": image.ref in have.host_images,
-            "node": image.ref in have.node_images,
-            "source": origin(want, have, name),
-        }
-        for name, image in want.images.items()
-    ]
-
-
-def origin(want: Stack, have: Observed, name: str) -> str:
-    image = want.images[name]
-    if planning.is_pulled(image, have):
-        return f"pull {image.source.pull}"
-    why = "its registry does not answer" if image.source.pull else "it has no released one"
-    return f"build {planning.folder_name(image)}: {why}"
-
-
-def images_build(settings: Settings, names: list[str], anew: bool, tell: Tell, say: Say) -> None:
-    where = place(settings)
-    with state.locked(where, "images build", say):
-        want = sources.load(settings)
-        images_obtained(want, known_images(want, names), where, tell, say, anew)
-
-
-def images_load(settings: Settings, names: list[str], tell: Tell, say: Say) -> None:
-    where = place(settings)
-    with state.locked(where, "images load", say):
-        want = sources.load(settings)
-        have = observe.snapshot(want, where)
-        if have.cluster is not Cluster.RUNNING:
-            raise DevenvError(f"cluster {settings.project.name} is not running; next: devenv up")
-        image_steps(want, planning.image_plan(want, have, known_images(want, names)), where, tell, say)
-
-
-def known_images(want: Stack, names: list[str]) -> list[str]:
-    """Return the images named, or all that the stack and its node need."""
-    if unknown := [name for name in names if name not in want.images]:
-        raise UsageError(f"no image {', '.join(unknown)}; there are: {', '.join(want.images)}")
-    return names or [NODE, *want.wanted_images]
-
-
-def images_obtained(want: Stack, names: list[str], where: Folder, tell: Tell, say: Say, anew: bool = False) -> None:
-    """Bring images to the host that are not there; `anew`, even those that are, with all that they are built from."""
-    again = {want.images[n].ref for name in names for n in graph.closure(want.images, name)} if anew else ()
-    have = observe.snapshot(want, where, frozenset(again))
-    steps = [s for s in planning.image_plan(want, have, names) if isinstance(s.act, ObtainImage)]
-    image_steps(want, [planning.anew(s) if anew else s for s in steps], where, tell, say)
-
-
-def image_steps(want: Stack, steps: Sequence[Step], where: Folder, tell: Tell, say: Say) -> None:
-    """Perform the part of the plan that is about images."""
-    execute.perform(steps, want, where, tell)
-    say(f"{len(steps)} done" if steps else "nothing was left to do")

@@ -39,7 +39,7 @@ class Watch:
         while True:
             try:
                 self._follow(self._list())
-            except (ApiError, ValueError, KeyError) as error:
+            except (OSError, ValueError, KeyError) as error:
                 self.told, self.trouble = False, str(error)
                 self._changed()
             time.sleep(PAUSE_S)

@@ -175,3 +175,15 @@ def test_cert_manager_is_installed_only_where_there_is_none_and_renewed_only_whe
 def test_no_copy_of_cert_managers_kinds_is_kept() -> None:
     folder = Path(acme.__file__).parent / "cluster/cert-manager"
     assert {p.name for p in folder.iterdir()} == {"Dockerfile", "go.mod", "go.sum", "main.go", "prepare"}
+
+
+def test_an_issuer_goes_with_the_last_certificate_that_asks_it() -> None:
+    def certificate(name: str, namespace: str, issuer: str) -> dict[str, Any]:
+        return {"metadata": {"name": name, "namespace": namespace}, "spec": {"issuerRef": {"name": issuer}}}
+
+    issuers = [acme.issuer("one"), acme.issuer("two")]
+    mine = certificate("tls", "shop", "one")
+    assert acme.unused(issuers, [mine], ("tls", "shop")) == issuers
+    theirs = [certificate("tls", "other", "one"), certificate("tls2", "shop", "two")]
+    for another, left in zip(theirs, ("two", "one"), strict=True):
+        assert [i["metadata"]["name"] for i in acme.unused(issuers, [mine, another], ("tls", "shop"))] == [left]

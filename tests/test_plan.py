@@ -73,13 +73,18 @@ def done(want: Stack) -> Observed:
     return Observed(
         host_images=frozenset(image.ref for image in want.images.values()),
         cluster=Cluster.RUNNING,
-        node_images=frozenset(want.images[name].ref for name in want.wanted_images),
+        node_images=frozenset(want.ref(name) for name in want.wanted_images),
         sources={manifest.key(o): manifest.source(o) for o in want.objects},
         readiness={
             k: Readiness(Level.READY, k) for o in want.objects if o["kind"] in manifest.RUNS for k in [manifest.key(o)]
         },
         forwards_hash=want.forwards_hash,
     )
+
+
+def guest(**changes: Any) -> Stack:
+    """Return what is wanted on a cluster that exists."""
+    return wanted(**{"context": "theirs", "registry": "registry.example:5000/team", **changes})
 
 
 def names(steps: tuple[Step, ...]) -> list[str]:
@@ -100,6 +105,47 @@ def test_a_bare_machine_needs_everything_in_the_order_of_needs() -> None:
 
 def test_after_a_successful_up_the_plan_is_empty() -> None:
     assert make_plan(wanted(), done(wanted())) == ()
+
+
+def test_on_a_cluster_that_exists_images_are_pushed_and_no_cluster_is_made() -> None:
+    want, bare = guest(), Observed(cluster=Cluster.RUNNING)
+    steps = {step.name: step for step in make_plan(want, bare)}
+    assert set(steps) == {
+        "image base", "image app", "image db", "push app", "push db", "objects",
+        "run job/migrate", "ready job/migrate", "apply deployment/api", "ready deployment/api",
+        "apply statefulset/db", "ready statefulset/db", "forwards", "forwards open",
+    }  # fmt: skip
+    assert steps["push app"].cause.endswith(" is not in the registry")
+    assert "push app" in steps["apply deployment/api"].needs
+    assert make_plan(want, done(want)) == ()
+    assert names(make_plan(want, replace(done(want), host_images=frozenset()))) == []
+
+
+def test_on_a_cluster_that_exists_objects_name_the_registry_and_no_node_port_leads_to_them() -> None:
+    here, there = wanted(), guest()
+    content = here.images["app"].ref.rpartition(":")[2]
+    assert manifest.images(there.object("deployment/api")) == {f"registry.example:5000/team/app:{content}"}
+    assert {manifest.key(o) for o in here.objects} - {manifest.key(o) for o in there.objects} == {"service/devenv-api"}
+    assert [f.service for f in there.forwards] == ["api"]
+
+
+def test_an_image_without_a_registry_is_refused_and_a_stack_without_images_needs_none() -> None:
+    with pytest.raises(UsageError, match="nodes of context theirs pull it: say --registry"):
+        guest(registry=None)
+    assert guest(registry=None, images={}, gates=()).wanted_images == ()
+
+
+def test_what_is_somebody_else_s_is_told_and_their_namespace_is_used_as_it_is() -> None:
+    want = guest()
+    have = Observed(cluster=Cluster.RUNNING, foreign=frozenset({"namespace/shop", "service/api"}))
+    steps = {step.name: step for step in make_plan(want, have)}
+    assert steps["objects"].cause == "service/api: is somebody else's"
+
+
+def test_two_environments_of_one_cluster_tell_their_objects_apart() -> None:
+    one, two = (s.object("service/api") for s in (guest(), guest(name="other")))
+    assert [manifest.is_ours(o, n) for o, n in ((one, ""), (one, "shop"), (two, "shop"))] == [True, True, False]
+    assert manifest.selector("shop") == "app.kubernetes.io/managed-by=devenv,devenv/name=shop"
 
 
 def test_the_order_is_the_same_on_every_run() -> None:

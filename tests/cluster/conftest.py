@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.cluster import foreign as foreigners
 from tests.cluster import ingress as ingresses
 from tests.cluster import registry as registries
 from tests.cluster.environment import CHECKOUT, FIRST_UP_S, MARK, Environment, copied, free_ports
+from tests.cluster.foreign import Foreign
 from tests.cluster.ingress import Ingress
 from tests.cluster.objects import NAMESPACE
 
@@ -50,6 +52,14 @@ def registry(tmp_path: Path) -> Iterator[str]:
     """The address of an empty registry."""
     with registries.serving(tmp_path) as address:
         yield address
+
+
+@pytest.fixture(scope="session")
+def foreign(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Foreign]:
+    """A cluster that devenv did not make, with a registry."""
+    folder = tmp_path_factory.mktemp("foreign")
+    with foreigners.running(f"t{MARK}-foreign", free_ports(4)[3], folder) as there:
+        yield there
 
 
 @pytest.fixture(scope="session")

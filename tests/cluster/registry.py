@@ -15,16 +15,16 @@ storage:
   filesystem:
     rootdirectory: {folder}
 http:
-  addr: 127.0.0.1:{port}
+  addr: {listen}:{port}
 """
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[str]:
-    """Yield the address of an empty registry that keeps its images in the folder."""
-    port = free_ports(3)[2]
+def serving(folder: Path, listen: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
+    """Yield the address, on this host, of an empty registry that keeps its images in the folder."""
+    port = port or free_ports(3)[2]
     file = folder / "registry.yml"
-    file.write_text(CONFIGURATION.format(folder=folder / "blobs", port=port))
+    file.write_text(CONFIGURATION.format(folder=folder / "blobs", listen=listen, port=port))
     with (folder / "registry.log").open("w") as log:
         server = subprocess.Popen(["docker-registry", "serve", str(file)], stdout=log, stderr=log)
         try:
