@@ -91,7 +91,7 @@ class End(BackPressure, asyncio.BufferedProtocol):
                 peer.close()
 
     def send(self, data: memoryview) -> None:
-        if self.transport:
+        if self.transport and not self.transport.is_closing():
             self.transport.write(data)
 
     def finish(self) -> None:
