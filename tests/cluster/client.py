@@ -1,4 +1,4 @@
-"""A client inside a cluster, where the policies let one in: fifty new connections a second to the API."""
+"""A client inside a cluster, where the policies let one in: fifty requests a second to the API, with its token."""
 
 import json
 import time
@@ -6,9 +6,14 @@ from typing import Any, Self
 
 from tests.cluster.foreign import Foreign
 
-# What the client runs: each request on a connection of its own; a failure is a line, and so is each count.
+# What the client runs: each request on a connection of its own, answered only with the help of OPA, Redis and Postgres.
+# A failure is a line, and now and then a count is one.
 PROGRAM = """
-import itertools, threading, time, urllib.request
+import itertools, os, threading, time, urllib.request
+ask = urllib.request.Request(
+    "http://somabrain:9696/context/adaptation/state?tenant_id=client",
+    headers={"Authorization": "Bearer " + os.environ["TOKEN"]},
+)
 began, turns, turn = time.monotonic(), itertools.count(), threading.Lock()
 def work():
     while True:
@@ -16,7 +21,7 @@ def work():
             number = next(turns)
         time.sleep(max(0.0, began + number / 50 - time.monotonic()))
         try:
-            with urllib.request.urlopen("http://somabrain:9696/health", timeout=30) as answer:
+            with urllib.request.urlopen(ask, timeout=30) as answer:
                 answer.read()
         except Exception as error:
             print("failed", number, round(time.monotonic() - began, 1), repr(error), flush=True)
@@ -38,8 +43,10 @@ class Client:
     def pod(self) -> dict[str, Any]:
         secure = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}, "readOnlyRootFilesystem": True}
         bounds = {"cpu": "1", "memory": "256Mi"}
+        token = {"secretKeyRef": {"name": "somabrain-secrets", "key": "SOMABRAIN_API_TOKEN"}}
         container = {
             "name": "client", "image": self.image, "command": ["python3", "-c", PROGRAM], "securityContext": secure,
+            "env": [{"name": "TOKEN", "valueFrom": token}],
             "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": bounds},
         }  # fmt: skip
         user = {"runAsNonRoot": True, "runAsUser": 10001, "seccompProfile": {"type": "RuntimeDefault"}}
