@@ -17,6 +17,8 @@ from functools import partial
 from pathlib import Path
 from threading import Lock
 
+import aiofastnet
+
 from devenv import apiserver, endpoints
 from devenv.apiserver import ApiServer
 from devenv.balancer import Balancer
@@ -77,7 +79,7 @@ class Process:
         for one in self.spec["forwards"]:
             forward = Forward(one, way, slices[one["namespace"]], say)
             client = partial(Client, forward, self.tasks)
-            await loop.create_server(client, "127.0.0.1", one["local_port"], backlog=BACKLOG)
+            await aiofastnet.create_server(loop, client, "127.0.0.1", one["local_port"], backlog=BACKLOG)
             say(f"{one['name']}: 127.0.0.1:{one['local_port']} leads to service {one['service']} by {way.name}")
             self.forwards.append(forward)
             self.tasks.add(loop.create_task(self.supervise(forward)))

@@ -4,7 +4,7 @@ import asyncio
 import socket
 import struct
 from contextlib import suppress
-from typing import Protocol
+from typing import Protocol, cast
 
 CHUNK = 1 << 16
 
@@ -48,8 +48,8 @@ class BackPressure:
 class End(BackPressure, asyncio.BufferedProtocol):
     """An end that is a socket. What it reads it sends to its peer; end, reset and back-pressure pass on."""
 
-    # Reading and writing on happen in one step of the loop, so that all connections share one buffer; it is replaced
-    # when a write could not be sent whole, since the transport still looks at the rest.
+    # Reading and writing on happen in one step of the loop, so that all connections share one buffer. What could not be
+    # sent at once is copied by the transport (aiofastnet; a bytearray's memory is not its own to keep).
     buffer = memoryview(bytearray(CHUNK))
 
     def __init__(self) -> None:
@@ -59,10 +59,10 @@ class End(BackPressure, asyncio.BufferedProtocol):
         self.moved = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = transport = cast(asyncio.Transport, transport)
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        transport.pause_reading()
+        # Not at once: aiofastnet adds its reader after this, whatever was said here.
+        asyncio.get_running_loop().call_soon(transport.pause_reading)
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002
         return End.buffer
@@ -91,10 +91,8 @@ class End(BackPressure, asyncio.BufferedProtocol):
                 peer.close()
 
     def send(self, data: memoryview) -> None:
-        if self.transport:
+        if self.transport and not self.transport.is_closing():
             self.transport.write(data)
-            if self.transport.get_write_buffer_size():
-                End.buffer = memoryview(bytearray(CHUNK))
 
     def finish(self) -> None:
         if self.transport:

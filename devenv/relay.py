@@ -151,7 +151,7 @@ class Client(End):
                 try:
                     self.far = await forward.way.dial(forward.spec, forward.pods())
                     break
-                except (OSError, TimeoutError) as error:
+                except Exception as error:  # of whatever kind: nobody waits for ever without a word
                     why = str(error) or type(error).__name__
             if (left_s := end - time.monotonic()) <= 0:
                 self.give_up(limit_s, why)

@@ -7,94 +7,67 @@ its channel, 0 for data and 1 for errors; the first message of each channel is t
 import asyncio
 import ssl
 from collections.abc import Mapping
-from urllib.parse import urlsplit
 
-from websockets.client import ClientProtocol
-from websockets.datastructures import Headers
-from websockets.frames import Frame, Opcode
-from websockets.http11 import Response
-from websockets.protocol import State
-from websockets.typing import Subprotocol
-from websockets.uri import parse_uri
+from picows import WSFrame, WSHandshakeError, WSListener, WSMsgType, WSTransport, ws_connect
 
-from devenv.pipe import BackPressure, Side
+from devenv.pipe import CHUNK, BackPressure, Side
 
 DATA, ERROR = 0, 1
-CHANNEL = Subprotocol("v4.channel.k8s.io")
+CHANNEL = "v4.channel.k8s.io"
 # The protocol has no half-close. A client that has sent everything gets the rest of its answer, until the service
 # has been silent for so long.
 SILENCE_S = 3.0
 
 
-class Tunnel(BackPressure, asyncio.Protocol):
+class Tunnel(BackPressure, WSListener):
     """An end that is a WebSocket. `opened` is done once the pod's port was reached, or failed with what came back."""
 
-    def __init__(self, url: str, headers: Mapping[str, str]) -> None:
+    def __init__(self) -> None:
+        super().__init__()
         self.peer: Side | None = None
         self.ended = False
         self.moved = 0
         self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._transport: asyncio.Transport | None = None
-        self._headers = Headers(headers)
-        self._socket = ClientProtocol(parse_uri(url), subprotocols=[CHANNEL], max_size=None)
+        self._transport: WSTransport | None = None
         self._channel = DATA
         self._ports: set[int] = set()  # channels that have told their port
-        self._early: list[bytes] = []  # a service may speak first, before the two ends are linked
+        self._early: list[memoryview] = []  # a service may speak first, before the two ends are linked
         self._heard = 0.0
         self._trouble = ""
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+    def on_ws_connected(self, transport: WSTransport) -> None:
         self._transport = transport
-        request = self._socket.connect()
-        request.headers.update(self._headers)
-        self._socket.send_request(request)
-        self._flush()
 
-    def data_received(self, data: bytes) -> None:
-        self._socket.receive_data(data)
-        for event in self._socket.events_received():
-            if isinstance(event, Response) and self._socket.handshake_exc:
-                body = bytes(event.body or b"").decode(errors="replace")
-                self._trouble = f"{event.status_code} {event.reason_phrase}: {body[:200]}"
-            elif isinstance(event, Frame):
-                self._take(event)
-        self._flush()
-
-    def _take(self, frame: Frame) -> None:
-        data = bytes(frame.data)
-        if frame.opcode is Opcode.BINARY and data:
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        data = memoryview(frame.get_payload_as_bytes())
+        if frame.msg_type == WSMsgType.BINARY and data:
             self._channel, data = data[0], data[1:]
-        elif frame.opcode is not Opcode.CONT:
+        elif frame.msg_type == WSMsgType.CLOSE:
+            self.ended = True
+            transport.disconnect()
+            return
+        elif frame.msg_type != WSMsgType.CONTINUATION:
             return
         if self._channel not in self._ports:
             self._ports.add(self._channel)
             if self._ports == {DATA, ERROR} and not self.opened.done():
                 self.opened.set_result(None)
         elif self._channel == ERROR:
-            self._trouble += data.decode(errors="replace")
+            self._trouble += bytes(data).decode(errors="replace")
         else:
             self._hear(data)
 
-    def _hear(self, data: bytes) -> None:
+    def _hear(self, data: memoryview) -> None:
         self.moved += len(data)
         self._heard = asyncio.get_running_loop().time()
         if self.peer:
-            self.peer.send(memoryview(data))
+            self.peer.send(data)
         else:
             self._early.append(data)
 
-    def _flush(self) -> None:
-        for data in self._socket.data_to_send():
-            if not self._transport:
-                return
-            if data:
-                self._transport.write(data)
-            else:
-                self._transport.close()  # the library's word for the end of the stream
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        trouble = self._trouble or (str(exc) if exc else "")
+    def on_ws_disconnected(self, transport: WSTransport) -> None:  # noqa: ARG002
+        # Whoever ends a connection well says so first.
+        trouble = self._trouble or ("" if self.ended else "the API server broke the connection")
         if not self.opened.done():
             self.opened.set_exception(OSError(trouble or "the API server closed the connection"))
         peer, self.peer, self._transport, self.ended = self.peer, None, None, True
@@ -106,9 +79,8 @@ class Tunnel(BackPressure, asyncio.Protocol):
                 peer.close()
 
     def send(self, data: memoryview) -> None:
-        if self._socket.state is State.OPEN:
-            self._socket.send_binary(b"\x00" + data)
-            self._flush()
+        if self._transport:
+            self._transport.send(WSMsgType.BINARY, b"\x00" + data)
 
     def finish(self) -> None:
         loop = asyncio.get_running_loop()
@@ -124,38 +96,45 @@ class Tunnel(BackPressure, asyncio.Protocol):
 
     def pause(self) -> None:
         if self._transport:
-            self._transport.pause_reading()
+            self._transport.underlying_transport.pause_reading()
 
     def resume(self) -> None:
         early, self._early = self._early, []
         if self.peer:
             for data in early:
-                self.peer.send(memoryview(data))
+                self.peer.send(data)
         if self._transport:
-            self._transport.resume_reading()
+            self._transport.underlying_transport.resume_reading()
 
     def close(self) -> None:
-        if self._socket.state is State.OPEN:
-            self._socket.send_close()
-            self._flush()
+        self.ended = True
         if self._transport:
-            self._transport.close()
+            self._transport.send_close()
+            self._transport.disconnect()
 
     def reset(self) -> None:
         if self._transport:
-            self._transport.abort()
+            self._transport.disconnect(graceful=False)
 
 
-async def open_tunnel(url: str, tls: ssl.SSLContext | None, headers: Mapping[str, str]) -> Tunnel:
+async def open_tunnel(url: str, tls: ssl.SSLContext | None, headers: Mapping[str, str], within_s: float) -> Tunnel:
     """Return an open tunnel, not yet linked. Raise OSError with what the API server answered."""
-    parts = urlsplit(url)
-    port = parts.port or (443 if tls else 80)
-    _, tunnel = await asyncio.get_running_loop().create_connection(
-        lambda: Tunnel(url, headers), parts.hostname or "", port, ssl=tls
-    )
+    tunnel = Tunnel()
+    buffers = CHUNK if tls else None  # each way; 256 KiB were it not said
     try:
+        transport, _ = await ws_connect(
+            lambda: tunnel, url, ssl_context=tls, extra_headers={**headers, "Sec-WebSocket-Protocol": CHANNEL},
+            websocket_handshake_timeout=within_s, max_redirects=0,
+            ssl_incoming_bio_size=buffers, ssl_outgoing_bio_size=buffers,
+        )  # fmt: skip
+    except WSHandshakeError as error:
+        status = f"{error.response.status:d} " if error.response else ""
+        raise OSError(f"{status}{error}: {(error.raw_body or b'').decode(errors='replace')[:200]}") from None
+    try:
+        if transport.is_disconnected:
+            raise OSError("the API server closed the connection")
         await tunnel.opened
     except BaseException:
-        tunnel.reset()
+        transport.disconnect(graceful=False)
         raise
     return tunnel

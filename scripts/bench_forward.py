@@ -9,6 +9,7 @@ redis-tools); kr8s is compared where it is installed (pip install kr8s).
 
 import argparse
 import json
+import os
 import shutil
 import socket
 import statistics
@@ -181,7 +182,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--output", "-o", choices=("text", "json"), default="text")
     chosen = parser.parse_args()
-    where = state.folder(config.load(Path("pyproject.toml"), {}, {}).project.name)
+    where = state.folder(config.load(Path("pyproject.toml"), os.environ, {}).project.name)
     if not where.forwards.exists():
         sys.exit("no forwards: run `devenv up` first")
     seen: dict[str, dict[str, list[float]]] = {}

@@ -1,6 +1,7 @@
 """The data path of a forward, over real sockets: what one end does, the other end sees."""
 
 import asyncio
+import selectors
 import socket
 import ssl
 import struct
@@ -10,11 +11,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import aiofastnet
 import pytest
 
 from devenv.endpoints import Pod, pods_of
+from devenv.pipe import Side
 from devenv.relay import CONNECTING, HOLDING, LOST, OPEN, Client, Forward, judge
-from devenv.ways import NodeWay
+from devenv.ways import NodeWay, Spec
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -36,7 +39,8 @@ async def forward_to(port: int, hold_s: float = 5.0, kind: str = "tcp") -> Async
     way.address = "127.0.0.1"
     forward = Forward({"name": "x", "node_port": port, "hold_s": hold_s, "probe": kind}, way, None, print)
     tasks: set[asyncio.Task[None]] = set()
-    server = await asyncio.get_running_loop().create_server(lambda: Client(forward, tasks), "127.0.0.1", 0)
+    loop = asyncio.get_running_loop()
+    server = await aiofastnet.create_server(loop, lambda: Client(forward, tasks), "127.0.0.1", 0)
     forward.spec["local_port"] = server.sockets[0].getsockname()[1]
     try:
         yield forward, forward.spec["local_port"]
@@ -90,6 +94,31 @@ def test_a_connection_waits_for_the_service_and_then_goes_through() -> None:
     run(scenario())
 
 
+class Counting(selectors.DefaultSelector):
+    """A selector that counts how often the loop asked it."""
+
+    asked = 0
+
+    def select(self, timeout: float | None = None) -> Any:
+        self.asked += 1
+        return super().select(timeout)
+
+
+def test_a_held_connection_whose_client_has_spoken_keeps_nobody_busy() -> None:
+    async def scenario() -> None:
+        async with forward_to(free_port()) as (forward, local):
+            _, writer = await asyncio.open_connection("127.0.0.1", local)
+            writer.write(b"early")
+            await asyncio.sleep(0.5)
+            assert len(forward.clients) == 1
+            writer.close()
+
+    selector = Counting()
+    with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selector)) as runner:
+        runner.run(scenario())
+    assert selector.asked < 200
+
+
 def test_a_connection_held_too_long_is_reset() -> None:
     async def scenario() -> None:
         async with forward_to(free_port(), hold_s=0.3) as (forward, local):
@@ -98,6 +127,22 @@ def test_a_connection_held_too_long_is_reset() -> None:
                 await reader.read()
             assert forward.refused == 1
             assert "gave a connection up after 0.3 s" in forward.last_error
+
+    run(scenario())
+
+
+def test_a_fault_of_any_kind_on_the_way_is_told_and_the_connection_is_reset() -> None:
+    class Faulty(NodeWay):
+        async def dial(self, spec: Spec, pods: list[Pod]) -> Side:  # noqa: ARG002
+            raise ValueError("not a number")
+
+    async def scenario() -> None:
+        async with forward_to(free_port(), hold_s=0.2) as (forward, local):
+            forward.way = Faulty("", print)
+            reader, _ = await asyncio.open_connection("127.0.0.1", local)
+            with pytest.raises(ConnectionResetError):
+                await reader.read()
+            assert "not a number" in forward.last_error
 
     run(scenario())
 

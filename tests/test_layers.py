@@ -51,6 +51,8 @@ ONLY_IN = {
     "cryptography": {"certificates"},
     "typer": {"cli", "cli_forward", "cli_images", "cli_options", "cli_promote", "cli_tls"},
     "rich": {"report"},
+    "aiofastnet": {"forwarder", "ways"},
+    "picows": {"tunnel"},
 }
 
 

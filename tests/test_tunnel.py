@@ -1,0 +1,140 @@
+"""A connection through the API server, over a real WebSocket: what the API server does, the client sees."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+
+import aiofastnet
+import pytest
+from picows import (
+    WSFrame,
+    WSListener,
+    WSMsgType,
+    WSTransport,
+    WSUpgradeRequest,
+    WSUpgradeResponse,
+    WSUpgradeResponseWithListener,
+    ws_create_server,
+)
+
+from devenv.apiserver import ApiServer
+from devenv.endpoints import Pod
+from devenv.relay import Client, Forward
+from devenv.ways import ApiWay
+from tests.test_forwarder import run
+
+PATH = b"/api/v1/namespaces/here/pods/pod-1/portforward?ports=6379"
+TOLD_PORT = (6379).to_bytes(2, "little")
+POD = Pod("pod-1", "uid", "10.0.0.1", 6379, True)
+
+
+class One(Forward):
+    """A forward to one pod, whatever a watch would tell."""
+
+    def pods(self) -> list[Pod]:
+        return [POD]
+
+
+class Portforward(WSListener):
+    """A pod that speaks first, does what `end`, `break` and `fail` say, and sends everything else back."""
+
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        transport.send(WSMsgType.BINARY, b"\0" + TOLD_PORT)
+        transport.send(WSMsgType.BINARY, b"\1" + TOLD_PORT)
+        transport.send(WSMsgType.BINARY, b"\0hello ")
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        if frame.msg_type != WSMsgType.BINARY:
+            return
+        message = frame.get_payload_as_bytes()
+        if message == b"\0end":
+            transport.send_close()
+        elif message == b"\0fail":
+            transport.send(WSMsgType.BINARY, b"\1the pod does not listen")
+            transport.send_close()
+        elif message == b"\0break":
+            transport.disconnect()
+        else:
+            transport.send(WSMsgType.BINARY, message)
+
+
+def upgrade(request: WSUpgradeRequest) -> WSUpgradeResponseWithListener:
+    headers = request.headers
+    assert headers["Authorization"] == "Bearer secret"
+    assert headers["Sec-WebSocket-Protocol"] == "v4.channel.k8s.io"
+    if request.path != PATH:
+        refusal = WSUpgradeResponse.create_error_response(404, b"no such pod")
+        return WSUpgradeResponseWithListener(refusal, None)
+    chosen = {"Sec-WebSocket-Protocol": "v4.channel.k8s.io"}
+    return WSUpgradeResponseWithListener(WSUpgradeResponse.create_101_response(extra_headers=chosen), Portforward())
+
+
+@asynccontextmanager
+async def forward(namespace: str = "here", hold_s: float = 5.0) -> AsyncIterator[tuple[Forward, int]]:
+    api = await ws_create_server(upgrade, "127.0.0.1", 0)
+    server = ApiServer(f"http://127.0.0.1:{api.sockets[0].getsockname()[1]}", token="secret")  # noqa: S106
+    spec = {"name": "x", "namespace": namespace, "service": "s", "hold_s": hold_s, "probe": "tcp"}
+    one = One(spec, ApiWay(lambda: server), None, print)
+    tasks: set[asyncio.Task[None]] = set()
+    client = partial(Client, one, tasks)
+    listener = await aiofastnet.create_server(asyncio.get_running_loop(), client, "127.0.0.1", 0)
+    try:
+        yield one, listener.sockets[0].getsockname()[1]
+    finally:
+        listener.close()
+        api.close()
+
+
+def test_a_service_that_speaks_first_is_heard_and_all_comes_back() -> None:
+    async def scenario() -> None:
+        async with forward() as (one, local):
+            reader, writer = await asyncio.open_connection("127.0.0.1", local)
+            assert await reader.readexactly(6) == b"hello "
+            sent = bytes(range(256)) * 20_000
+            writer.write(sent)
+            assert await reader.readexactly(len(sent)) == sent
+            writer.write(b"end")
+            assert await reader.read() == b""
+            writer.close()
+            await asyncio.sleep(0.05)
+            assert (one.sent, one.received, len(one.clients)) == (len(sent) + 3, len(sent) + 6, 0)
+
+    run(scenario())
+
+
+def test_a_client_that_has_sent_everything_gets_the_rest_of_its_answer() -> None:
+    async def scenario() -> None:
+        async with forward() as (_, local):
+            reader, writer = await asyncio.open_connection("127.0.0.1", local)
+            writer.write(b"rest")
+            writer.write_eof()
+            assert await reader.read() == b"hello rest"
+            writer.close()
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("word", [b"break", b"fail"])
+def test_a_connection_that_the_api_server_did_not_end_well_is_reset(word: bytes) -> None:
+    async def scenario() -> None:
+        async with forward() as (_, local):
+            reader, writer = await asyncio.open_connection("127.0.0.1", local)
+            await reader.readexactly(6)
+            writer.write(word)
+            with pytest.raises(ConnectionResetError):
+                await reader.read()
+
+    run(scenario())
+
+
+def test_what_the_api_server_answers_instead_is_the_reason() -> None:
+    async def scenario() -> None:
+        async with forward(namespace="elsewhere", hold_s=0.2) as (one, local):
+            reader, _ = await asyncio.open_connection("127.0.0.1", local)
+            with pytest.raises(ConnectionResetError):
+                await reader.read()
+            assert "404" in one.last_error
+            assert "no such pod" in one.last_error
+
+    run(scenario())
