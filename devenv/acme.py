@@ -4,10 +4,10 @@ from base64 import b64encode
 from collections.abc import Iterable, Mapping
 
 from devenv import manifest
-from devenv.config import Tls
 from devenv.digest import digest
 from devenv.manifest import Document
 from devenv.readiness import Level, Object, Readiness, conditions, owned
+from devenv.table import Tls
 
 VERSION, ACME_VERSION = "cert-manager.io/v1", "acme.cert-manager.io/v1"
 NAMESPACE = "cert-manager"  # of its controllers, and of the keys of ClusterIssuers

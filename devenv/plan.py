@@ -20,11 +20,11 @@ from devenv.acts import (
     Step,
     WriteEnvFile,
 )
-from devenv.config import LOCAL
 from devenv.graph import Image
 from devenv.manifest import Document
 from devenv.readiness import Level, Readiness
 from devenv.stack import NODE, Stack
+from devenv.table import LOCAL
 
 SOMEBODY = "is somebody else's"  # said of an object: `up` refuses to take it over
 

@@ -7,13 +7,14 @@ from time import monotonic
 
 from devenv import manifest, observe, process, promotion, rollout, state
 from devenv.acts import Act, Step
-from devenv.config import Environment, Settings
+from devenv.config import Settings
 from devenv.errors import CommandFailed, DevenvError, Forbidden, UsageError
 from devenv.execute import Event, Tell
 from devenv.kube import Api
 from devenv.manifest import Document
 from devenv.promotion import Change, Kind
 from devenv.state import Folder
+from devenv.table import Environment
 
 RENDERED_WITHIN_S = 60.0
 RUNNING = (Kind.new, Kind.changed, Kind.same)  # of what we may wait for

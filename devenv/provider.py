@@ -7,10 +7,11 @@ from datetime import datetime
 from typing import ClassVar, Protocol
 
 from devenv import context, docker_host, kind, kube, node, registry, state
-from devenv.config import Project, Settings
+from devenv.config import Settings
 from devenv.errors import DevenvError
 from devenv.plan import Cluster
 from devenv.state import Folder
+from devenv.table import Project
 
 
 class Provider(Protocol):

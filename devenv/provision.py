@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 
 from devenv import acme, certificates, manifest, state, tls
 from devenv.certificates import Pair
-from devenv.config import LOCAL, Tls
 from devenv.kube import Api
 from devenv.manifest import Document
 from devenv.state import Folder
+from devenv.table import LOCAL, Tls
 from devenv.tls import Held, Seen
 
 Drop = Callable[[Document], None]  # deletes an object and sees it gone

@@ -11,11 +11,12 @@ from typing import Any
 from dotenv import dotenv_values
 
 from devenv import process, stack
-from devenv.config import Image, Settings
+from devenv.config import Settings
 from devenv.errors import UsageError
 from devenv.graph import File, Source
 from devenv.manifest import Document
 from devenv.stack import Stack
+from devenv.table import Image
 
 IGNORED = {"__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis"}
 GENERATED = "<generated>"  # the value in the example file that stands for a password to make

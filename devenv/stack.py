@@ -4,11 +4,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from devenv import config, manifest
-from devenv.config import Settings, Tls
+from devenv.config import Settings
 from devenv.digest import of_value
 from devenv.errors import UsageError
 from devenv.graph import Image, Source, resolve
 from devenv.manifest import Document
+from devenv.table import Tls
 
 NODE = "node"  # the image of the cluster's node, in the tool's own list
 

@@ -7,8 +7,8 @@ directory. What carries no such word is somebody's own, and left alone unless a 
 from dataclasses import dataclass
 from datetime import datetime
 
-from devenv.config import LOCAL
 from devenv.errors import UsageError
+from devenv.table import LOCAL
 
 ISSUER = "devenv/issuer"  # our annotation
 # Let's Encrypt's documentation, "ACME protocol endpoints" and "Staging environment".

@@ -6,12 +6,13 @@ from typing import Any
 
 from devenv import cert_manager, execute, handshake, observe, process, provider, provision, sources, state, tls, trust
 from devenv import plan as planning
-from devenv.config import LOCAL, Settings, Tls
+from devenv.config import Settings
 from devenv.errors import DevenvError, UsageError
 from devenv.execute import Tell
 from devenv.kube import Api
 from devenv.plan import Cluster
 from devenv.state import Folder
+from devenv.table import LOCAL, Tls
 from devenv.wait import settle
 
 Say = Callable[[str], None]

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from devenv import acme, manifest
-from devenv.config import Tls
 from devenv.readiness import Level
+from devenv.table import Tls
 
 TABLE = Tls.model_validate({"host": "shop.example.org", "ingress": "shop", "secret": "shop-tls", "namespace": "edge"})
 URL = "https://acme.example/dir"

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from devenv import config
-from devenv.config import Tls
 from devenv.errors import UsageError
+from devenv.table import Tls
 
 WHOLE = """
 [tool.devenv]

@@ -28,6 +28,7 @@ ROWS = (
     ("stack", "acme"),
     ("tls",),
     ("graph", "manifest", "readiness", "config"),
+    ("table",),
     ("acts", "places", "digest", "errors", "rows"),
 )
 # A process of its own, started by `forward`: small, so it shares nothing with the rest.

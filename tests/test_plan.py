@@ -11,13 +11,14 @@ import pytest
 
 from devenv import manifest, stack
 from devenv.acts import IssueCertificate, Step
-from devenv.config import Forward, Image, Project, Settings, Suite
+from devenv.config import Settings
 from devenv.errors import UsageError
 from devenv.graph import File, Source
 from devenv.manifest import Document
 from devenv.plan import Cluster, Observed, make_plan
 from devenv.readiness import Level, Readiness
 from devenv.stack import Stack
+from devenv.table import Forward, Image, Project, Suite
 from devenv.tls import Held, Seen
 
 

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from devenv import certificates, handshake, state, tls, trust
 from devenv.certificates import Pair
-from devenv.config import LOCAL
 from devenv.errors import UsageError
 from devenv.state import Folder
+from devenv.table import LOCAL
 from devenv.tls import Certificate, Held, Seen
 
 HOST = "shop.internal"
