@@ -9,9 +9,16 @@ from tests.cluster.foreign import Foreign
 # What the client runs: each request on a connection of its own, answered only with the help of OPA, Redis and Postgres.
 # A failure is a line, and now and then a count is one.
 PROGRAM = """
-import itertools, os, threading, time, urllib.request
+import itertools, os, socket, threading, time, urllib.request
+# Once: how fast a busy cluster's DNS answers is not what is asked here.
+while True:
+    try:
+        api = socket.gethostbyname("somabrain")
+        break
+    except OSError:
+        time.sleep(0.1)
 ask = urllib.request.Request(
-    "http://somabrain:9696/context/adaptation/state?tenant_id=client",
+    f"http://{api}:9696/context/adaptation/state?tenant_id=client",
     headers={"Authorization": "Bearer " + os.environ["TOKEN"]},
 )
 began, turns, turn = time.monotonic(), itertools.count(), threading.Lock()

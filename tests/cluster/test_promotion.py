@@ -57,7 +57,7 @@ class Release:
 
 
 @pytest.fixture(scope="module")
-def release(foreign: Foreign, tmp_path_factory: pytest.TempPathFactory) -> Release:
+def release(foreign: Foreign, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Release]:
     root = copied(CHECKOUT, tmp_path_factory.mktemp("release"), STACK)
     for words in (("init", "--quiet"), ("add", "--all"), ("commit", "--quiet", "--message", "A release")):
         subprocess.run(["git", "-c", "user.name=t", "-c", "user.email=t@example.com", *words], cwd=root, check=True)
@@ -66,7 +66,9 @@ def release(foreign: Foreign, tmp_path_factory: pytest.TempPathFactory) -> Relea
     pushed = env.fine("images", "push", *names, "--registry", foreign.registry).split()
     images = {ref.partition("@")[0].rpartition("/")[2]: ref for ref in pushed}
     assert set(images) == set(names)
-    return Release(env, foreign, images)
+    yield Release(env, foreign, images)
+    # They are the cluster's, and outlive the namespaces.
+    foreign.kubectl("delete", "priorityclass", "somabrain", "somabrain-data", "--ignore-not-found")
 
 
 def secrets(foreign: Foreign, namespace: str, host: str) -> None:

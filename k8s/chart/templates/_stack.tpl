@@ -55,6 +55,7 @@
 {{- $wanted := get .root.Values.workloads .object.metadata.name | default dict -}}
 {{- $container := index .object.spec.template.spec.containers 0 -}}
 {{- with $wanted.replicas }}{{ $_ := set $.object.spec "replicas" . }}{{ end -}}
+{{- with $wanted.drainSeconds }}{{ $_ := set $container.lifecycle.preStop.sleep "seconds" . }}{{ end -}}
 {{- with $wanted.resources }}{{ $_ := set $container "resources" . }}{{ end -}}
 {{- range $variable := $container.env | default list -}}
 {{- if hasKey ($wanted.env | default dict) $variable.name }}{{ $_ := set $variable "value" (get $wanted.env $variable.name) }}{{ end -}}
