@@ -6,8 +6,9 @@ from typing import Any, Self
 
 from tests.cluster.foreign import Foreign
 
-# What the client runs: each request on a connection of its own, for what a pod answers by itself: three nodes on two cores
-# lose packets to DNS, and a policy that is not told in 2 s is a refusal. A failure is a line, now and then a count is one.
+# What the client runs: each request on a connection of its own, for what a pod answers by itself. Three nodes share few
+# cores: now and then OPA was not heard in its 2 s there, which is a refusal, and says nothing of a rollout.
+# A failure is a line, and now and then a count is one.
 PROGRAM = """
 import itertools, socket, threading, time, urllib.request
 # Once: how fast a busy cluster's DNS answers is not what is asked here.
