@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from graphlib import TopologicalSorter
 from time import monotonic
 
@@ -43,7 +44,8 @@ def perform(steps: Iterable[Step], want: Stack, where: Folder, tell: Tell) -> No
     try:
         while order.is_active():
             for name in order.get_ready():
-                running[pool.submit(one, hand, by_name[name], tell)] = name
+                step = by_name[name]
+                running[pool.submit(one, step, tell, partial(hand.do, step.act, step.within_s))] = name
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 future.result()
                 order.done(running.pop(future))
@@ -54,11 +56,12 @@ def perform(steps: Iterable[Step], want: Stack, where: Folder, tell: Tell) -> No
         pool.shutdown(wait=not process.called_off().is_set(), cancel_futures=True)
 
 
-def one(hand: "Hand", step: Step, tell: Tell) -> None:
+def one(step: Step, tell: Tell, do: Callable[[], str]) -> None:
+    """Do what a step does and tell of its start and its end; `do` returns what is worth telling of it."""
     start = monotonic()
     tell(Event(step, "started"))
     try:
-        note = hand.do(step.act, step.within_s)
+        note = do()
     except BaseException as error:
         if not process.called_off().is_set():
             tell(Event(step, "failed", monotonic() - start, str(error).split("\n")[0]))

@@ -3,13 +3,12 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from time import monotonic
 
-from devenv import manifest, observe, process, promotion, rollout, state
+from devenv import execute, manifest, observe, process, promotion, rollout, state
 from devenv.acts import Act, Step
 from devenv.config import Settings
 from devenv.errors import CommandFailed, DevenvError, Forbidden, UsageError
-from devenv.execute import Event, Tell
+from devenv.execute import Tell
 from devenv.kube import Api
 from devenv.manifest import Document
 from devenv.promotion import Change, Kind
@@ -159,14 +158,11 @@ class Promoter:
         rollout.await_ready(self.api, obj, self.within_s, self.again)
 
     def step(self, name: str, cause: str, do: Callable[[], object]) -> None:
-        start, step = monotonic(), Step(name, Act(), cause, self.within_s)
-        self.tell(Event(step, "started"))
-        try:
+        def quiet() -> str:
             do()
-        except BaseException as error:
-            self.tell(Event(step, "failed", monotonic() - start, str(error).split("\n")[0]))
-            raise
-        self.tell(Event(step, "done", monotonic() - start))
+            return ""
+
+        execute.one(Step(name, Act(), cause, self.within_s), self.tell, quiet)
 
     def undo(self) -> str:
         """Bring what was changed back to what it was, and return what is to be said of that."""

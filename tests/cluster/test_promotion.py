@@ -56,6 +56,11 @@ class Release:
         return {"image": container["image"], "generation": seen["metadata"]["generation"]}
 
 
+def first_word(done: "subprocess.CompletedProcess[str]") -> str:
+    """Return the first line of the error that a person sees."""
+    return next(line for line in done.stderr.splitlines() if line.startswith("error:"))
+
+
 @pytest.fixture(scope="module")
 def release(foreign: Foreign, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Release]:
     root = copied(CHECKOUT, tmp_path_factory.mktemp("release"), STACK)
@@ -146,8 +151,7 @@ def test_a_broken_image_is_told_and_undone_while_the_old_pods_go_on_serving(stag
     with Client(staging.foreign, STAGING, staging.images["somabrain"]) as client:
         done = staging.promote("staging", somabrain=broken)
     assert done.returncode == 1
-    first = next(line for line in done.stderr.splitlines() if line.startswith("error:"))
-    assert first.startswith("error: deployment/somabrain failed: ")
+    assert first_word(done).startswith("error: deployment/somabrain failed: ")
     assert "broken on purpose" in done.stderr
     assert "undone: " in done.stderr
     assert "What a migration did is not undone" in done.stderr
@@ -176,8 +180,7 @@ def test_a_migration_that_fails_changes_nothing_of_the_application(staging: Rele
     before = staging.api(STAGING)
     done = staging.promote("staging", somabrain=bad)
     assert done.returncode == 1
-    first = next(line for line in done.stderr.splitlines() if line.startswith("error:"))
-    assert first.startswith("error: job/somabrain-migrate failed: ")
+    assert first_word(done).startswith("error: job/somabrain-migrate failed: ")
     assert "of_nothing" in done.stderr
     assert "nothing that ran was changed" in done.stderr
     assert staging.api(STAGING) == before
