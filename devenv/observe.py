@@ -95,20 +95,20 @@ def connect(settings: Settings, where: Folder) -> Api:
     return Api(where, settings.project.namespace)
 
 
-def unproven(settings: Settings, where: Folder) -> str:
-    """Return which local ports were not shown to lead to a pod of this cluster, and why; nothing where all were.
+def proven(settings: Settings, where: Folder) -> Readiness:
+    """Return whether each local port was shown to lead to a pod of this cluster.
 
     The port is listened on by the forwards' own process, and a pod that this process leads to lives, with the same
-    UID, in the cluster that we ask.
+    UID, in the cluster that we ask. What the process was not told yet, as just after its start, is PENDING.
     """
     forwards = forward.status(where)
+    if usurped := forward.usurped(where, forwards):
+        return Readiness(Level.FAILED, "forwards", "\n".join(usurped))
     pods = connect(settings, where).objects("v1", "Pod", sorted({f["namespace"] for f in forwards}))
     living = {p["metadata"]["uid"] for p in pods if is_living(p)}
-    faults = forward.usurped(where, forwards)
-    for f in forwards:
-        if not living & {pod["uid"] for pod in f["pods"] if pod["ready"]}:
-            faults.append(f"forward {f['name']} leads to no pod of cluster {settings.project.name}")
-    return "\n".join(faults)
+    astray = [f["name"] for f in forwards if not living & {pod["uid"] for pod in f["pods"] if pod["ready"]}]
+    why = "\n".join(f"forward {name} leads to no pod of cluster {settings.project.name}" for name in astray)
+    return Readiness(Level.PENDING if astray else Level.READY, "forwards", why)
 
 
 def is_living(pod: Document) -> bool:

@@ -108,8 +108,9 @@ def exports(settings: Settings, say: Say) -> dict[str, str]:
         seen = settle(lambda: execute.forwards_open(where), ANSWERS_WITHIN_S, process.called_off())
         if seen.level is not Level.READY:
             raise DevenvError(f"the stack does not answer: {seen.why}\nnext: devenv up")
-        if why := observe.unproven(settings, where):
-            raise DevenvError(f"{why}\nnext: devenv forward start")
+        seen = settle(lambda: observe.proven(settings, where), ANSWERS_WITHIN_S, process.called_off())
+        if seen.level is not Level.READY:
+            raise DevenvError(f"{seen.why}\nnext: devenv forward start")
     env_file, _ = sources.environment(settings)
     run = uuid4().hex[:8]
     trusted = trust.exports(where) if settings.project.tls else {}
