@@ -4,6 +4,7 @@ Started as `python -m devenv.forwarder FOLDER` by forward.py; alive means that i
 """
 
 import asyncio
+import ctypes
 import fcntl
 import json
 import os
@@ -30,6 +31,7 @@ from devenv.ways import choose
 BACKLOG = 1024
 AGAIN_S = 1.0  # before a task that failed is started again
 CREDENTIALS_AGAIN_S = 5.0
+TIDY_S = 5.0
 
 
 def say(text: str) -> None:
@@ -88,6 +90,10 @@ class Process:
         if self.spec["node"]:
             Balancer(self.server, say).start()
 
+    @property
+    def served(self) -> int:
+        return sum(forward.served for forward in self.forwards)
+
     def tell(self) -> None:
         for forward in self.forwards:
             forward.tell()
@@ -118,9 +124,18 @@ async def serve(folder: Path) -> None:
         loop.add_signal_handler(number, process.stop.set)
     # A process whose folder was taken away can be found by nobody: it ends.
     while folder.exists() and not process.stop.is_set():
+        served = process.served
         with suppress(TimeoutError):
-            await asyncio.wait_for(process.stop.wait(), 5)
+            await asyncio.wait_for(process.stop.wait(), TIDY_S)
+        if process.served != served:
+            give_back()
     say("end")
+
+
+def give_back() -> None:
+    """Return freed memory to the system: glibc keeps all that many connections at once took (malloc_trim(3))."""
+    with suppress(AttributeError):  # another C library
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def main() -> None:

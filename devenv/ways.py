@@ -18,6 +18,7 @@ REACH_WITHIN_S = 2.0
 # after 1 s and 3 s, which are led there too (conntrack): a new connection is tried instead.
 DIAL_WITHIN_S = 0.3
 TUNNEL_WITHIN_S = 10.0  # a TLS handshake, and the kubelet's own dial
+REFUSED_WITHIN_S = 0.2  # the kubelet opens a tunnel first, and ends it when the pod's port has refused
 FIND_NODE_EVERY_S = 3.0  # while the node cannot be reached: Docker may have given it another address
 API_PORT = 6443  # of every kind node, whatever runs on it
 NODE, API = "node", "api"
@@ -128,11 +129,51 @@ class ApiWay:
         return f"{API} {self.server().url}"
 
 
+class NodeFirst:
+    """The node's way, and the API server's where that does not lead to a pod which is ready.
+
+    kube-proxy learns of a pod later than we do, and last of all when the node itself has started again.
+    """
+
+    name = NODE
+
+    def __init__(self, node: NodeWay, api: ApiWay) -> None:
+        self.node, self.api = node, api
+        self._last: dict[str, Way] = {}  # by the forward's name
+
+    async def dial(self, spec: Spec, pods: list[Pod]) -> Side:
+        try:
+            far = await self.node.dial(spec, pods)
+            self._last[spec["name"]] = self.node
+        except OSError as error:
+            await self.node.lost()  # the node may have another address now
+            far = await self.proven(spec, pods, error)
+            self._last[spec["name"]] = self.api
+        return far
+
+    async def proven(self, spec: Spec, pods: list[Pod], refusal: OSError) -> Side:
+        """Return a connection by the API server to a pod that takes it; raise the node's refusal where none does."""
+        with suppress(OSError, TimeoutError):
+            far = await self.api.dial(spec, pods)
+            await asyncio.sleep(REFUSED_WITHIN_S)
+            if not far.ended:
+                return far
+        raise refusal
+
+    async def lost(self) -> str:
+        return await self.node.lost()
+
+    def describe(self, spec: Spec) -> str:
+        """Return the way that the last connection went."""
+        return self._last.get(spec["name"], self.node).describe(spec)
+
+
 async def choose(via: str, node: str, server: Callable[[], ApiServer], say: Callable[[str], None]) -> Way:
-    """Return the way that is asked for; by `auto`, the node's where this host reaches it."""
-    fast = NodeWay(node, say)
-    if node and via != API:
-        await fast.find()
-        if via == NODE or (await fast.reaches() if fast.address else sys.platform == "linux"):
-            return fast
-    return ApiWay(server)
+    """Return the way that is asked for; by `auto`, the node's first where this host reaches it."""
+    fast, general = NodeWay(node, say), ApiWay(server)
+    if not node or via == API:
+        return general
+    await fast.find()
+    if via == NODE:
+        return fast
+    return NodeFirst(fast, general) if (await fast.reaches() if fast.address else sys.platform == "linux") else general

@@ -1,5 +1,6 @@
 """The forwards on the real cluster: pods, the kubelet, the API server and the node come and go, the ports stay."""
 
+import json
 import os
 import signal
 import socket
@@ -41,13 +42,14 @@ def kill_forwarder(stack: Environment) -> None:
 
 @pytest.fixture(params=["node", "api"])
 def way(stack: Environment, request: pytest.FixtureRequest) -> Iterator[str]:
-    """Both ways have to keep the promise; the rest of the tests go the fast one."""
-    stack.fine("forward", "start", "--via", request.param)
+    """Both ways have to keep the promise; the rest of the tests go the one that is chosen here, the node's first."""
+    via = {"node": "auto", "api": "api"}[request.param]
+    stack.fine("forward", "start", "--via", via)
     stack.fine("wait", "all")
     seen = stack.fine("forward", "status")
     assert seen.count(f" {request.param} ") == len(stack.ports)
     yield request.param
-    if request.param == "api":
+    if via == "api":
         stack.fine("forward", "start")
         stack.fine("wait", "all")
 
@@ -75,6 +77,34 @@ def test_no_connection_to_redis_fails_while_its_pod_is_replaced(stack: Environme
         time.sleep(3)
     assert storm.failures == [], way
     assert storm.asked > 100
+
+
+def redis_way(stack: Environment) -> list[str]:
+    """Return how the last connection to Redis went: the way's name and where it leads."""
+    seen = json.loads(stack.run("forward", "status", "-o", "json").stdout)
+    return next(str(f["way"]).split() for f in seen if f["name"] == "redis")
+
+
+def test_where_the_node_does_not_lead_to_a_pod_the_api_server_does_until_the_node_does_again(
+    stack: Environment,
+) -> None:
+    name, address = redis_way(stack)
+    assert name == "node"
+    dropped = ["PREROUTING", "-t", "raw", "-p", "tcp", "--dport", address.rpartition(":")[2], "-j", "DROP"]
+    redis = Redis(port=stack.ports["redis"], socket_timeout=20, single_connection_client=False)
+    docker("exec", stack.node, "iptables", "-I", *dropped)
+    try:
+        assert redis.ping()
+        assert redis_way(stack)[0] == "api"
+        stack.fine("forward", "start", "--via", "node")  # that way and no other
+        assert stack.run("wait", "forward/redis", "--timeout", "5s").returncode == 3
+        stack.fine("forward", "start")
+        stack.fine("wait", "forward/redis")
+    finally:
+        docker("exec", stack.node, "iptables", "-D", *dropped)
+    redis.close()
+    assert redis.ping()
+    assert redis_way(stack)[0] == "node"
 
 
 def dsn(stack: Environment) -> str:
