@@ -14,6 +14,8 @@ Object = Mapping[str, Any]
 HOPELESS_WAITING = {"ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName", "CreateContainerConfigError"}
 # A container may fall over once or twice while what it needs comes up; three times is a loop.
 CRASHES_THAT_ARE_A_LOOP = 3
+# What containerd says of a container that it finds dead at its own start (internal/cri/server/restart.go).
+ENDED_WITH_ITS_NODE = "Unknown"
 # Words of the scheduler for what another second does not change (kube-scheduler's filter plugins).
 HOPELESS_SCHEDULING = ("Insufficient ", "didn't match Pod's node affinity/selector", "didn't have free ports")
 
@@ -149,7 +151,8 @@ def fallen(container: Object) -> bool:
     """Whether a container waits after a crash, or has just crashed: for a moment the kubelet says no more than that."""
     state = container.get("state", {})
     waits = (state.get("waiting") or {}).get("reason") == "CrashLoopBackOff"
-    return waits or bool((state.get("terminated") or {}).get("exitCode"))
+    ended = container.get("lastState" if waits else "state", {}).get("terminated") or {}
+    return ended.get("reason") != ENDED_WITH_ITS_NODE and (waits or bool(ended.get("exitCode")))
 
 
 def doing(status: Object) -> str:

@@ -119,6 +119,17 @@ def test_a_loop_is_told_in_the_moment_of_a_crash_too() -> None:
     assert level_of(seen).level is Level.PENDING
 
 
+def test_a_container_that_ended_with_its_node_has_not_crashed() -> None:
+    """Each start of the node counts as a restart: after three of them a fine workload is not told to be in a loop."""
+    for waits in (True, False):
+        seen = recorded("deployment-crash-loop")
+        (container,) = seen["pods"][0]["status"]["containerStatuses"]
+        container["lastState"]["terminated"] |= {"exitCode": 255, "reason": "Unknown"}
+        if not waits:
+            container["state"] = container.pop("lastState")
+        assert level_of(seen).level is Level.PENDING
+
+
 def test_one_crash_is_no_loop() -> None:
     for restarts in range(5):
         seen = recorded("deployment-crash-loop")

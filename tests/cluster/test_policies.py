@@ -1,6 +1,7 @@
 """The arrows of the component map, and no other, on the real cluster; what its namespace admits; what etcd holds."""
 
 import base64
+import errno
 import json
 import subprocess
 import sys
@@ -40,6 +41,10 @@ targets = json.loads(sys.argv[1])
 with ThreadPoolExecutor(len(targets)) as pool:
     print(json.dumps(dict(zip(targets, pool.map(opens, targets.values())))))
 """
+
+
+def node_image(stack: Environment) -> str:
+    return docker("inspect", "--format", "{{.Config.Image}}", stack.node)
 
 
 def place(role: str) -> str:
@@ -121,6 +126,17 @@ def test_nothing_leaves_the_namespace_but_to_dns(stack: Environment) -> None:
         server.wait()
 
 
+@pytest.mark.usefixtures("probes")
+def test_a_service_s_address_that_nobody_serves_leads_nowhere(stack: Environment) -> None:
+    """On a node of ours. Before kube-proxy has written its rules, all of them are such addresses."""
+    ours = node_image(stack).startswith("devenv.local/node:")
+    ask = "import socket; print(socket.socket().connect_ex(('10.96.255.254', 443)))"
+    answer = stack.kubectl("-n", ELSEWHERE, "exec", "probe-foreigner", "--", "timeout", "5", "python3", "-c", ask)
+    assert int(answer) == errno.ECONNREFUSED or not ours
+    bash = "timeout 5 bash -c 'true >/dev/tcp/10.96.255.254/443' 2>&1 || true"
+    assert "Connection refused" in docker("exec", stack.node, "bash", "-c", bash) or not ours
+
+
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
@@ -139,7 +155,7 @@ def test_the_namespace_admits_restricted_pods_only(stack: Environment, changes: 
 
 def test_etcd_holds_secrets_encrypted(stack: Environment) -> None:
     """On a node of ours. A released node image is taken as it is, and its Secrets are plain: docs/production.md."""
-    ours = docker("inspect", "--format", "{{.Config.Image}}", stack.node).startswith("devenv.local/node:")
+    ours = node_image(stack).startswith("devenv.local/node:")
     secret = json.loads(stack.kubectl("-n", HOME, "get", "secret", "somabrain-postgres", "-o", "json"))
     assert secret["data"]["POSTGRES_PASSWORD"]
     raw = read_etcd(stack, f"/registry/secrets/{HOME}/somabrain-postgres")
