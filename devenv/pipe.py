@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Protocol, cast
 
 CHUNK = 1 << 16
+LINGER_NONE = struct.pack("ii", 1, 0)  # of SO_LINGER: a close sends a reset
 
 
 class Side(Protocol):
@@ -22,6 +23,7 @@ class Side(Protocol):
     def resume(self) -> None: ...
     def close(self) -> None: ...
     def reset(self) -> None: ...
+    def give(self) -> socket.socket | None: ...
 
 
 def link(near: Side, far: Side) -> None:
@@ -113,7 +115,15 @@ class End(BackPressure, asyncio.BufferedProtocol):
     def reset(self) -> None:
         """End the connection with a reset: whoever is at the other end shall not take it for a whole answer."""
         if self.transport:
-            linger_none = struct.pack("ii", 1, 0)
             with suppress(OSError):
-                self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger_none)
+                self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_NONE)
             self.transport.abort()
+
+    def give(self) -> socket.socket | None:
+        """Give the socket away, of which nothing was read; this end is no end any more."""
+        if not self.transport:
+            return None
+        given: socket.socket = self.transport.get_extra_info("socket").dup()
+        self.transport.abort()  # with nothing left to send: it only closes its own descriptor
+        self.transport = None
+        return given

@@ -10,6 +10,7 @@ from typing import Any
 
 from devenv import endpoints
 from devenv.endpoints import Pod
+from devenv.pair import Pair, given
 from devenv.pipe import End, Side, link
 from devenv.probes import probe
 from devenv.watch import Watch
@@ -19,6 +20,7 @@ PAUSE_S = 0.05  # between two attempts to reach a pod that is ready: kube-proxy 
 LOOK_S = 1.0  # between two looks while no pod is ready; news of one end the wait
 OPEN_PAUSE_S, OTHER_PAUSE_S = 5.0, 0.25  # between two probes; news of the endpoints end the wait
 PROBE_HOLD_S, PROBE_LED_WITHIN_S = 1.0, 5.0
+THREADED = 1  # connections of a forward at a time that threads may lead
 CONNECTING, OPEN, HOLDING, LOST = "CONNECTING", "OPEN", "HOLDING", "LOST"
 
 
@@ -42,7 +44,7 @@ class Forward:
         self.spec, self.way, self.slices, self.say = spec, way, slices, say
         self.state, self.reason, self.since = CONNECTING, "not probed yet", time.time()
         self.clients: set[Client] = set()
-        self.served = self.refused = self.sent = self.received = 0
+        self.served = self.refused = self.sent = self.received = self.threaded = 0
         self.last_error = ""  # why the last connection that did not end well did not
         self.probing: dict[int, asyncio.Future[str]] = {}  # our own probes by local port: why not led on, or nothing
         self._news = asyncio.Event()
@@ -159,9 +161,22 @@ class Client(End):
             await forward.news(min(pause_s, left_s))
         if self.far and self.transport:
             self.led("")
-            link(self, self.far)
+            self.join(self.far)
         elif self.far:
             self.far.reset()
+
+    def join(self, far: Side) -> None:
+        """Become one connection with the far end."""
+        forward, loop = self.forward, asyncio.get_running_loop()
+        if self._led or forward.threaded >= THREADED or not (sockets := given(self, far)):
+            link(self, far)
+        else:
+            forward.threaded += 1
+            Pair(self, far, sockets).start(lambda fault: loop.call_soon_threadsafe(self.over, fault))
+
+    def over(self, fault: str) -> None:
+        self.forward.threaded -= 1
+        self.end(fault)
 
     def led(self, why: str) -> None:
         if not self._led:
@@ -178,10 +193,13 @@ class Client(End):
         self.reset()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if self.transport:  # else it was given away, and goes on
+            self.end(str(exc or ""))
+        super().connection_lost(exc)
+
+    def end(self, fault: str) -> None:
         if self in self.forward.clients:
             self.forward.clients.discard(self)
             self.forward.sent += self.moved
             self.forward.received += self.far.moved if self.far else 0
-            if exc:
-                self.forward.last_error = str(exc)
-        super().connection_lost(exc)
+            self.forward.last_error = fault or self.forward.last_error

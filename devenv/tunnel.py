@@ -112,6 +112,9 @@ class Tunnel(BackPressure, WSListener):
             self._transport.send_close()
             self._transport.disconnect()
 
+    def give(self) -> None:
+        """A WebSocket is more than a socket: it stays."""
+
     def reset(self) -> None:
         if self._transport:
             self._transport.disconnect(graceful=False)

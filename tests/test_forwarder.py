@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import aiofastnet
+import psutil
 import pytest
 
+from devenv import relay
 from devenv.endpoints import Pod, pods_of
 from devenv.pipe import Side
 from devenv.relay import CONNECTING, HOLDING, LOST, OPEN, Client, Forward, judge
@@ -30,6 +32,12 @@ def free_port() -> int:
     with socket.socket() as probe_:
         probe_.bind(("127.0.0.1", 0))
         return int(probe_.getsockname()[1])
+
+
+@pytest.fixture(params=[0, 1], ids=["by the loop", "by threads"])
+def _led(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection keeps its promises whoever leads it."""
+    monkeypatch.setattr(relay, "THREADED", request.param)
 
 
 @asynccontextmanager
@@ -57,12 +65,19 @@ async def service(handler: Handler, port: int = 0) -> AsyncIterator[int]:
         server.close()
 
 
+def abort(writer: asyncio.StreamWriter) -> None:
+    """End a connection with a reset."""
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
+
+
 async def echo_all(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Read to the end, then answer all of it: needs half-close in both directions."""
     writer.write(await reader.read())
     writer.close()
 
 
+@pytest.mark.usefixtures("_led")
 def test_send_shutdown_then_read_the_whole_answer() -> None:
     async def scenario() -> None:
         sent = bytes(range(256)) * 40_000
@@ -79,6 +94,7 @@ def test_send_shutdown_then_read_the_whole_answer() -> None:
     run(scenario())
 
 
+@pytest.mark.usefixtures("_led")
 def test_a_connection_waits_for_the_service_and_then_goes_through() -> None:
     async def scenario() -> None:
         port = free_port()
@@ -147,11 +163,11 @@ def test_a_fault_of_any_kind_on_the_way_is_told_and_the_connection_is_reset() ->
     run(scenario())
 
 
+@pytest.mark.usefixtures("_led")
 def test_a_reset_of_the_service_is_a_reset_for_the_client_and_touches_no_other() -> None:
     async def reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if await reader.readexactly(1) == b"r":
-            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            writer.transport.abort()
+            abort(writer)
         else:
             writer.write(await reader.readexactly(4))
             writer.close()
@@ -172,6 +188,33 @@ def test_a_reset_of_the_service_is_a_reset_for_the_client_and_touches_no_other()
     run(scenario())
 
 
+@pytest.mark.usefixtures("_led")
+def test_a_client_that_aborts_is_a_reset_for_the_service_and_leaves_nothing_behind() -> None:
+    async def scenario() -> None:
+        seen: asyncio.Queue[type[BaseException]] = asyncio.Queue()
+
+        async def heard(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(b"hello")
+            try:
+                await reader.read()
+            except ConnectionError as error:
+                seen.put_nowait(type(error))
+
+        async with service(heard) as port, forward_to(port) as (forward, local):
+            before = psutil.Process().num_fds()
+            for _ in range(20):
+                reader, writer = await asyncio.open_connection("127.0.0.1", local)
+                assert await reader.readexactly(5) == b"hello"
+                abort(writer)
+                assert await asyncio.wait_for(seen.get(), 5) is ConnectionResetError
+            await asyncio.sleep(0.3)
+            assert (forward.clients, forward.threaded, forward.received) == (set(), 0, 100)
+            assert psutil.Process().num_fds() <= before
+
+    run(scenario())
+
+
+@pytest.mark.usefixtures("_led")
 def test_a_reader_that_stops_slows_nobody_else_and_fills_no_memory() -> None:
     total, sent = 256 << 20, 0
 

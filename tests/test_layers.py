@@ -34,7 +34,8 @@ ROWS = (
 # A process of its own, started by `forward`: small, so it shares nothing with the rest.
 APART: dict[str, set[str]] = {
     "forwarder": {"apiserver", "balancer", "credentials", "endpoints", "relay", "watch", "ways"},
-    "relay": {"endpoints", "pipe", "probes", "watch", "ways"},
+    "relay": {"endpoints", "pair", "pipe", "probes", "watch", "ways"},
+    "pair": {"pipe"},
     "balancer": {"apiserver", "watch"},
     "ways": {"apiserver", "endpoints", "pipe", "tunnel"},
     "tunnel": {"pipe"},
