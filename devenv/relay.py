@@ -151,7 +151,8 @@ class Client(End):
             if not (why := forward.idle()):
                 pause_s = PAUSE_S
                 try:
-                    self.far = await forward.way.dial(forward.spec, forward.pods())
+                    sure = self._led is not None or forward.state == OPEN
+                    self.far = await forward.way.dial(forward.spec, forward.pods(), sure)
                     break
                 except Exception as error:  # of whatever kind: nobody waits for ever without a word
                     why = str(error) or type(error).__name__

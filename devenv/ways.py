@@ -31,8 +31,11 @@ class Way(Protocol):
 
     name: str
 
-    async def dial(self, spec: Spec, pods: list[Pod]) -> Side:
-        """Return the far end, not yet linked. Raise OSError or TimeoutError with why not."""
+    async def dial(self, spec: Spec, pods: list[Pod], sure: bool) -> Side:
+        """Return the far end, not yet linked. Raise OSError or TimeoutError with why not.
+
+        `sure`: the service answers, or whoever asks will see; else a pod whose port refuses is told, if it takes time.
+        """
 
     async def lost(self) -> str:
         """Return why the cluster itself cannot be reached this way, or nothing."""
@@ -49,7 +52,7 @@ class NodeWay:
         self.container, self.say = container, say
         self.address, self._asked = "", float("-inf")
 
-    async def dial(self, spec: Spec, pods: list[Pod]) -> Side:  # noqa: ARG002  kube-proxy knows them
+    async def dial(self, spec: Spec, pods: list[Pod], sure: bool) -> Side:  # noqa: ARG002  kube-proxy knows
         if not self.address:
             raise OSError(f"node {self.container} has no address: it does not run")
         try:
@@ -103,7 +106,7 @@ class ApiWay:
     def __init__(self, server: Callable[[], ApiServer]) -> None:
         self.server, self._turn = server, 0
 
-    async def dial(self, spec: Spec, pods: list[Pod]) -> Side:
+    async def dial(self, spec: Spec, pods: list[Pod], sure: bool) -> Side:
         from devenv.tunnel import open_tunnel
 
         ready = [pod for pod in pods if pod.ready]
@@ -115,7 +118,12 @@ class ApiWay:
         path = f"/api/v1/namespaces/{spec['namespace']}/pods/{pod.name}/portforward?ports={pod.port}"
         url = f"ws{server.url.removeprefix('http')}{path}"
         async with asyncio.timeout(TUNNEL_WITHIN_S):
-            return await open_tunnel(url, server.tls, server.headers, TUNNEL_WITHIN_S)
+            tunnel = await open_tunnel(url, server.tls, server.headers, TUNNEL_WITHIN_S)
+        if not sure:
+            await asyncio.sleep(REFUSED_WITHIN_S)
+            if tunnel.ended:
+                raise OSError(f"pod {pod.name} takes no connection on port {pod.port}")
+        return tunnel
 
     async def lost(self) -> str:
         with suppress(OSError, TimeoutError):
@@ -141,24 +149,18 @@ class NodeFirst:
         self.node, self.api = node, api
         self._last: dict[str, Way] = {}  # by the forward's name
 
-    async def dial(self, spec: Spec, pods: list[Pod]) -> Side:
+    async def dial(self, spec: Spec, pods: list[Pod], sure: bool) -> Side:
         try:
-            far = await self.node.dial(spec, pods)
+            far = await self.node.dial(spec, pods, sure)
             self._last[spec["name"]] = self.node
         except OSError as error:
             await self.node.lost()  # the node may have another address now
-            far = await self.proven(spec, pods, error)
+            try:
+                far = await self.api.dial(spec, pods, sure=False)
+            except (OSError, TimeoutError):
+                raise error from None
             self._last[spec["name"]] = self.api
         return far
-
-    async def proven(self, spec: Spec, pods: list[Pod], refusal: OSError) -> Side:
-        """Return a connection by the API server to a pod that takes it; raise the node's refusal where none does."""
-        with suppress(OSError, TimeoutError):
-            far = await self.api.dial(spec, pods)
-            await asyncio.sleep(REFUSED_WITHIN_S)
-            if not far.ended:
-                return far
-        raise refusal
 
     async def lost(self) -> str:
         return await self.node.lost()

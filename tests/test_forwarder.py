@@ -149,7 +149,7 @@ def test_a_connection_held_too_long_is_reset() -> None:
 
 def test_a_fault_of_any_kind_on_the_way_is_told_and_the_connection_is_reset() -> None:
     class Faulty(NodeWay):
-        async def dial(self, spec: Spec, pods: list[Pod]) -> Side:  # noqa: ARG002
+        async def dial(self, spec: Spec, pods: list[Pod], sure: bool) -> Side:  # noqa: ARG002
             raise ValueError("not a number")
 
     async def scenario() -> None:

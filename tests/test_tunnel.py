@@ -37,12 +37,25 @@ class One(Forward):
 
 
 class Portforward(WSListener):
-    """A pod that speaks first, does what `end`, `break` and `fail` say, and sends everything else back."""
+    """A pod that speaks first, does what `end`, `break` and `fail` say, and sends everything else back.
+
+    It refuses the first `refusals` connections, as the kubelet tells it: after the tunnel was opened.
+    """
+
+    refusals = 0
 
     def on_ws_connected(self, transport: WSTransport) -> None:
         transport.send(WSMsgType.BINARY, b"\0" + TOLD_PORT)
         transport.send(WSMsgType.BINARY, b"\1" + TOLD_PORT)
-        transport.send(WSMsgType.BINARY, b"\0hello ")
+        if Portforward.refusals:
+            Portforward.refusals -= 1
+            asyncio.get_running_loop().call_later(0.05, self.fail, transport)
+        else:
+            transport.send(WSMsgType.BINARY, b"\0hello ")
+
+    def fail(self, transport: WSTransport) -> None:
+        transport.send(WSMsgType.BINARY, b"\1the pod does not listen")
+        transport.send_close()
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         if frame.msg_type != WSMsgType.BINARY:
@@ -51,8 +64,7 @@ class Portforward(WSListener):
         if message == b"\0end":
             transport.send_close()
         elif message == b"\0fail":
-            transport.send(WSMsgType.BINARY, b"\1the pod does not listen")
-            transport.send_close()
+            self.fail(transport)
         elif message == b"\0break":
             transport.disconnect()
         else:
@@ -136,5 +148,18 @@ def test_what_the_api_server_answers_instead_is_the_reason() -> None:
                 await reader.read()
             assert "404" in one.last_error
             assert "no such pod" in one.last_error
+
+    run(scenario())
+
+
+def test_a_connection_waits_for_a_pod_that_is_ready_and_refuses_still(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Portforward, "refusals", 3)
+
+    async def scenario() -> None:
+        async with forward() as (one, local):
+            reader, writer = await asyncio.open_connection("127.0.0.1", local)
+            assert await reader.readexactly(6) == b"hello "
+            writer.close()
+            assert (Portforward.refusals, one.served, one.refused) == (0, 1, 0)
 
     run(scenario())

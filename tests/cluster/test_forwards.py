@@ -85,26 +85,31 @@ def redis_way(stack: Environment) -> list[str]:
     return next(str(f["way"]).split() for f in seen if f["name"] == "redis")
 
 
-def test_where_the_node_does_not_lead_to_a_pod_the_api_server_does_until_the_node_does_again(
-    stack: Environment,
-) -> None:
-    name, address = redis_way(stack)
-    assert name == "node"
-    dropped = ["PREROUTING", "-t", "raw", "-p", "tcp", "--dport", address.rpartition(":")[2], "-j", "DROP"]
-    redis = Redis(port=stack.ports["redis"], socket_timeout=20, single_connection_client=False)
+def goes_by(stack: Environment, way: str) -> None:
+    """See a new connection to Redis answered that way; a probe that began before may be the last one for a moment."""
+    end = time.monotonic() + 20
+    while True:
+        with Redis(port=stack.ports["redis"], socket_timeout=20) as redis:
+            assert redis.ping()
+        if redis_way(stack)[0] == way:
+            return
+        assert time.monotonic() < end, redis_way(stack)
+
+
+def test_the_api_server_leads_to_a_pod_for_as_long_as_the_node_does_not(stack: Environment) -> None:
+    goes_by(stack, "node")
+    port = redis_way(stack)[1].rpartition(":")[2]
+    dropped = ["PREROUTING", "-t", "raw", "-p", "tcp", "--dport", port, "-j", "DROP"]
     docker("exec", stack.node, "iptables", "-I", *dropped)
     try:
-        assert redis.ping()
-        assert redis_way(stack)[0] == "api"
+        goes_by(stack, "api")
         stack.fine("forward", "start", "--via", "node")  # that way and no other
         assert stack.run("wait", "forward/redis", "--timeout", "5s").returncode == 3
         stack.fine("forward", "start")
         stack.fine("wait", "forward/redis")
     finally:
         docker("exec", stack.node, "iptables", "-D", *dropped)
-    redis.close()
-    assert redis.ping()
-    assert redis_way(stack)[0] == "node"
+    goes_by(stack, "node")
 
 
 def dsn(stack: Environment) -> str:
