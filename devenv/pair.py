@@ -1,7 +1,7 @@
 """A connection between two sockets, led by two threads, one for each direction.
 
-A thread that waits for one socket is awake sooner than a loop that waits for many: with one client at a time a request
-is 24 µs shorter. Where many ask at once, threads only take the interpreter from each other (docs/performance.md).
+A thread that waits for one socket is awake sooner than a loop that waits for many. Where many ask at once, threads only
+take the interpreter from each other (docs/performance.md).
 """
 
 import socket

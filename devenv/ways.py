@@ -34,7 +34,7 @@ class Way(Protocol):
     async def dial(self, spec: Spec, pods: list[Pod], sure: bool) -> Side:
         """Return the far end, not yet linked. Raise OSError or TimeoutError with why not.
 
-        `sure`: the service answers, or whoever asks will see; else a pod whose port refuses is told, if it takes time.
+        Where it is not `sure` that the service answers, a way that cannot tell at once takes the time to see it.
         """
 
     async def lost(self) -> str:
