@@ -12,6 +12,7 @@ import resource
 import signal
 import sys
 import time
+import traceback
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -147,8 +148,13 @@ def main() -> None:
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()
-        asyncio.run(serve(folder))
-    os._exit(0)  # what clients still had open ends with us
+        code = 1
+        try:
+            asyncio.run(serve(folder))
+            code = 0
+        except Exception:
+            traceback.print_exc()
+    os._exit(code)  # what clients still have open, and the threads that lead it, end with us
 
 
 if __name__ == "__main__":

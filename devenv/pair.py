@@ -6,10 +6,14 @@ take the interpreter from each other (docs/performance.md).
 
 import socket
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from threading import Thread
+from threading import Lock
 
 from devenv.pipe import CHUNK, LINGER_NONE, Side
+
+# Made when they are needed, two for each forward at most, and kept: to make them takes longer than a short connection.
+THREADS = ThreadPoolExecutor(1000, "pair")
 
 
 def given(near: Side, far: Side) -> tuple[socket.socket, socket.socket] | None:
@@ -26,23 +30,17 @@ class Pair:
     connection, or nothing. What was moved is counted at the two sides that the sockets are of.
     """
 
-    def __init__(self, near: Side, far: Side, sockets: tuple[socket.socket, socket.socket]) -> None:
-        self._sides, self._sockets, self._fault = (near, far), sockets, ""
+    def __init__(
+        self, near: Side, far: Side, sockets: tuple[socket.socket, socket.socket], ended: Callable[[str], object]
+    ) -> None:
+        self._sides, self._sockets, self._ended = (near, far), sockets, ended
+        self._fault, self._directions, self._guard = "", 2, Lock()
 
-    def start(self, ended: Callable[[str], object]) -> None:
+    def start(self) -> None:
         for one in self._sockets:
             one.setblocking(True)
-        Thread(target=self._lead, args=(ended,), daemon=True).start()
-
-    def _lead(self, ended: Callable[[str], object]) -> None:
-        back = Thread(target=self._carry, args=(1, 0), daemon=True)
-        back.start()
-        self._carry(0, 1)
-        back.join()
-        for one in self._sockets:
-            one.close()
-        with suppress(RuntimeError):  # of a loop that has ended before us
-            ended(self._fault)
+        THREADS.submit(self._carry, 0, 1)
+        THREADS.submit(self._carry, 1, 0)
 
     def _carry(self, start: int, end: int) -> None:
         side, source, target = self._sides[start], self._sockets[start], self._sockets[end]
@@ -55,6 +53,7 @@ class Pair:
                 target.shutdown(socket.SHUT_WR)
         except OSError as error:
             self._break(str(error))
+        self._end()
 
     def _break(self, fault: str) -> None:
         """Let both sockets end with a reset, and wake the other direction."""
@@ -63,3 +62,13 @@ class Pair:
             with suppress(OSError):
                 one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_NONE)
                 one.shutdown(socket.SHUT_RD)
+
+    def _end(self) -> None:
+        with self._guard:
+            self._directions -= 1
+            if self._directions:
+                return
+        for one in self._sockets:
+            one.close()
+        with suppress(RuntimeError):  # of a loop that has ended before us
+            self._ended(self._fault)

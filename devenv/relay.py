@@ -173,7 +173,7 @@ class Client(End):
             link(self, far)
         else:
             forward.threaded += 1
-            Pair(self, far, sockets).start(lambda fault: loop.call_soon_threadsafe(self.over, fault))
+            Pair(self, far, sockets, lambda fault: loop.call_soon_threadsafe(self.over, fault)).start()
 
     def over(self, fault: str) -> None:
         self.forward.threaded -= 1
