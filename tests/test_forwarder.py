@@ -17,6 +17,7 @@ import pytest
 
 from devenv import relay
 from devenv.endpoints import Pod, pods_of
+from devenv.forwarder import give_back
 from devenv.pipe import Side
 from devenv.relay import CONNECTING, HOLDING, LOST, OPEN, Client, Forward, judge
 from devenv.ways import NodeWay, Spec
@@ -377,3 +378,16 @@ def test_a_handshake_is_the_answer_of_a_service_that_speaks_tls(tmp_path: Path) 
         server.close()
 
     run(scenario())
+
+
+def test_memory_that_a_storm_took_goes_back_to_the_system() -> None:
+    def resident() -> int:
+        return int(psutil.Process().memory_info().rss)
+
+    storm = [bytes(1000) for _ in range(100_000)]
+    later = bytes(1000)  # above it on the heap: glibc gives back by itself only what lies at the end
+    before = resident()
+    storm.clear()
+    give_back()
+    assert resident() < before - (50 << 20)
+    assert len(later) == 1000
