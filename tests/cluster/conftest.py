@@ -1,5 +1,6 @@
 """The clusters of the scenarios: one with the project's stack, one with the hello project; both are taken down."""
 
+import shutil
 import subprocess
 import sys
 import venv
@@ -11,7 +12,7 @@ import pytest
 from tests.cluster import foreign as foreigners
 from tests.cluster import ingress as ingresses
 from tests.cluster import registry as registries
-from tests.cluster.environment import CHECKOUT, FIRST_UP_S, MARK, Environment, copied, free_ports
+from tests.cluster.environment import CHECKOUT, FIRST_UP_S, MARK, STATE, Environment, copied, free_ports
 from tests.cluster.foreign import Foreign
 from tests.cluster.ingress import Ingress
 from tests.cluster.objects import NAMESPACE
@@ -23,6 +24,13 @@ STACK = ("pyproject.toml", ".env.example", "k8s", "scripts", *SUITES)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What needs the cluster of three nodes comes last, when the stack's is down: two cores do not bear both."""
     items.sort(key=lambda item: "foreign" in getattr(item, "fixturenames", ()))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_left() -> Iterator[None]:
+    """What devenv remembers of the clusters of the tests goes when they are gone."""
+    yield
+    shutil.rmtree(STATE, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,9 @@ from typing import Any
 CHECKOUT = Path(__file__).parents[2]
 # Two checkouts on one machine do not meet: names and folders carry the checkout's path.
 MARK = hashlib.sha256(str(CHECKOUT).encode()).hexdigest()[:6]
+# Where devenv keeps its files: fixed, so that a run after a killed one finds what that left; short, for the path of a
+# Unix socket.
+STATE = Path(f"/tmp/devenv-tests-{MARK}")  # noqa: S108
 # A first run on a bare machine builds Kubernetes.
 FIRST_UP_S = 60 * 60
 SHORT_S = 10 * 60
@@ -46,8 +49,7 @@ class Environment:
 
     @property
     def state(self) -> Path:
-        # Fixed, so that a run after a killed one finds what that left; short, for the path of a Unix socket.
-        return Path(f"/tmp/devenv-tests-{MARK}")  # noqa: S108
+        return STATE
 
     @property
     def variables(self) -> dict[str, str]:
