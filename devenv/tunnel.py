@@ -10,13 +10,14 @@ from collections.abc import Mapping
 
 from picows import WSFrame, WSHandshakeError, WSListener, WSMsgType, WSTransport, ws_connect
 
-from devenv.pipe import CHUNK, BackPressure, Side
+from devenv.pipe import BackPressure, Side
 
 DATA, ERROR = 0, 1
 CHANNEL = "v4.channel.k8s.io"
 # The protocol has no half-close. A client that has sent everything gets the rest of its answer, until the service
 # has been silent for so long.
 SILENCE_S = 3.0
+TLS_BUFFER = 1 << 16  # each way, kept by each connection; 256 KiB were it not said
 
 
 class Tunnel(BackPressure, WSListener):
@@ -123,7 +124,7 @@ class Tunnel(BackPressure, WSListener):
 async def open_tunnel(url: str, tls: ssl.SSLContext | None, headers: Mapping[str, str], within_s: float) -> Tunnel:
     """Return an open tunnel, not yet linked. Raise OSError with what the API server answered."""
     tunnel = Tunnel()
-    buffers = CHUNK if tls else None  # each way; 256 KiB were it not said
+    buffers = TLS_BUFFER if tls else None
     try:
         transport, _ = await ws_connect(
             lambda: tunnel, url, ssl_context=tls, extra_headers={**headers, "Sec-WebSocket-Protocol": CHANNEL},

@@ -6,6 +6,7 @@ import time
 import httpx
 
 from tests.cluster.environment import Environment, docker
+from tests.cluster.ingress import eventually
 
 NAMESPACE = "somabrain-prod"
 
@@ -33,10 +34,18 @@ def typed(stack: Environment, service: str, kind: str) -> None:
     stack.kubectl("-n", NAMESPACE, "patch", "service", service, "-p", json.dumps({"spec": {"type": kind}}))
 
 
+def answers(address: str) -> bool:
+    """Whether the service says that it is well; kube-proxy writes its rules a moment after it is told an address."""
+    try:
+        return httpx.get(f"http://{address}:9999/health", timeout=30).json()["ok"] is True
+    except httpx.TransportError:
+        return False
+
+
 def test_the_public_service_answers_at_its_address(stack: Environment) -> None:
     address = address_of(stack, "somabrain-public")
     assert address == node_address(stack)
-    assert httpx.get(f"http://{address}:9999/health", timeout=30).json()["ok"] is True
+    eventually(lambda: answers(address))
 
 
 def test_the_second_service_that_wants_a_port_waits_and_is_told_why(stack: Environment) -> None:
@@ -52,7 +61,7 @@ def test_the_second_service_that_wants_a_port_waits_and_is_told_why(stack: Envir
         # The address is free again when the first one gives it up.
         typed(stack, "somabrain-public", "ClusterIP")
         assert address_of(stack, "late") == node_address(stack)
-        assert httpx.get(f"http://{node_address(stack)}:9999/health", timeout=30).json()["ok"] is True
+        eventually(lambda: answers(node_address(stack)))
     finally:
         stack.kubectl("-n", NAMESPACE, "delete", "service", "late")
         stack.kubectl(
