@@ -5,6 +5,7 @@ The whole is as ready as its least ready part: max(parts). FAILED means that wai
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from enum import IntEnum
 from typing import Any
 
@@ -14,6 +15,8 @@ Object = Mapping[str, Any]
 HOPELESS_WAITING = {"ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName", "CreateContainerConfigError"}
 # A container may fall over once or twice while what it needs comes up; three times is a loop.
 CRASHES_THAT_ARE_A_LOOP = 3
+# After so long a run the kubelet begins its back-off anew (Kubernetes documentation, "Pod Lifecycle").
+RECOVERED_AFTER = timedelta(minutes=10)
 # What containerd says of a container that it finds dead at its own start (internal/cri/server/restart.go).
 ENDED_WITH_ITS_NODE = "Unknown"
 # Words of the scheduler for what another second does not change (kube-scheduler's filter plugins).
@@ -152,7 +155,15 @@ def fallen(container: Object) -> bool:
     state = container.get("state", {})
     waits = (state.get("waiting") or {}).get("reason") == "CrashLoopBackOff"
     ended = container.get("lastState" if waits else "state", {}).get("terminated") or {}
-    return ended.get("reason") != ENDED_WITH_ITS_NODE and (waits or bool(ended.get("exitCode")))
+    if ended.get("reason") == ENDED_WITH_ITS_NODE or ran(ended) >= RECOVERED_AFTER:
+        return False
+    return waits or bool(ended.get("exitCode"))
+
+
+def ran(ended: Object) -> timedelta:
+    """Return how long a container ran; no time where that is not told."""
+    begin, end = ended.get("startedAt"), ended.get("finishedAt")
+    return datetime.fromisoformat(end) - datetime.fromisoformat(begin) if begin and end else timedelta()
 
 
 def doing(status: Object) -> str:

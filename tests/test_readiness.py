@@ -130,6 +130,18 @@ def test_a_container_that_ended_with_its_node_has_not_crashed() -> None:
         assert level_of(seen).level is Level.PENDING
 
 
+def test_a_crash_after_a_long_run_is_no_loop_however_often_it_crashed_before() -> None:
+    for minutes, level in ((9, Level.FAILED), (10, Level.PENDING)):
+        seen = recorded("deployment-crash-loop")
+        (container,) = seen["pods"][0]["status"]["containerStatuses"]
+        container["state"] = container.pop("lastState")
+        container["state"]["terminated"] |= {
+            "startedAt": f"2026-11-24T00:{11 - minutes:02}:37Z",
+            "finishedAt": "2026-11-24T00:11:37Z",
+        }
+        assert level_of(seen).level is level
+
+
 def test_one_crash_is_no_loop() -> None:
     for restarts in range(5):
         seen = recorded("deployment-crash-loop")
