@@ -72,6 +72,13 @@ def abort(writer: asyncio.StreamWriter) -> None:
     writer.transport.abort()
 
 
+async def ended(forward: Forward) -> None:
+    """Wait until a forward leads nobody."""
+    async with asyncio.timeout(10):
+        while forward.clients or forward.threaded:
+            await asyncio.sleep(0.02)
+
+
 async def echo_all(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Read to the end, then answer all of it: needs half-close in both directions."""
     writer.write(await reader.read())
@@ -88,7 +95,7 @@ def test_send_shutdown_then_read_the_whole_answer() -> None:
             writer.write_eof()
             assert await reader.read() == sent
             writer.close()
-            await asyncio.sleep(0.05)
+            await ended(forward)
             assert (len(forward.clients), forward.served) == (0, 1)
             assert (forward.sent, forward.received) == (len(sent), len(sent))
 
@@ -208,7 +215,7 @@ def test_a_client_that_aborts_is_a_reset_for_the_service_and_leaves_nothing_behi
                 assert await reader.readexactly(5) == b"hello"
                 abort(writer)
                 assert await asyncio.wait_for(seen.get(), 5) is ConnectionResetError
-            await asyncio.sleep(0.3)
+            await ended(forward)
             assert (forward.clients, forward.threaded, forward.received) == (set(), 0, 100)
             assert psutil.Process().num_fds() <= before
 

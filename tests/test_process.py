@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -38,8 +39,15 @@ def test_a_child_that_does_not_read_is_no_error_of_its_own() -> None:
 def test_a_child_past_its_time_is_ended_with_its_own_children(tmp_path: Path) -> None:
     pid_file = tmp_path / "pid"
     with pytest.raises(TimedOut):
-        process.run(["sh", "-c", f"sleep 60 & echo $! > {pid_file}; wait"], within_s=0.5)
-    assert not alive(int(pid_file.read_text()))
+        process.run(["sh", "-c", f"sleep 60 & echo $! > {pid_file}; wait"], within_s=2)
+    within(10, lambda: not alive(int(pid_file.read_text())))
+
+
+def within(limit_s: float, holds: Callable[[], bool]) -> None:
+    end = time.monotonic() + limit_s
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.02)
 
 
 def alive(pid: int) -> bool:
@@ -70,28 +78,37 @@ with state.locked(state.folder("x"), "up", lambda text: print(text, flush=True))
 """
 
 
+UNTIL = "while not __import__('pathlib').Path('{}').exists(): time.sleep(0.05)"
+
+
+def line(child: "subprocess.Popen[str]") -> str:
+    assert child.stdout
+    return child.stdout.readline()
+
+
 def test_two_commands_on_one_name_take_turns_and_the_second_says_for_whom_it_waits(tmp_path: Path) -> None:
-    first = in_another_process(HOLD.format(body="time.sleep(1)"), tmp_path)
-    assert first.stdout
-    assert first.stdout.readline() == "held\n"
+    end = tmp_path / "end"
+    first = in_another_process(HOLD.format(body=UNTIL.format(end)), tmp_path)
+    assert line(first) == "held\n"
     second = in_another_process(HOLD.format(body="pass"), tmp_path)
-    said, _ = second.communicate(timeout=30)
-    assert said == f"waiting for `devenv up` (process {first.pid}) to end\nheld\n"
+    assert line(second) == f"waiting for `devenv up` (process {first.pid}) to end\n"
+    end.touch()
+    assert second.communicate(timeout=30)[0] == "held\n"
     assert first.wait(30) == 0
 
 
 def test_a_killed_command_s_child_keeps_the_lock_until_it_ends(tmp_path: Path) -> None:
-    body = 'process.run(["sh", "-c", "echo started; sleep 2"], log=__import__("pathlib").Path("/dev/null"))'
-    first = in_another_process(HOLD.format(body=body), tmp_path)
-    assert first.stdout
-    assert first.stdout.readline() == "held\n"
-    time.sleep(0.5)
+    begun, end = tmp_path / "begun", tmp_path / "end"
+    child = f"touch {begun}; until [ -e {end} ]; do sleep 0.05; done"
+    first = in_another_process(HOLD.format(body=f"process.run(['sh', '-c', '{child}'])"), tmp_path)
+    assert line(first) == "held\n"
+    within(30, begun.exists)
     first.kill()
     first.wait()
-    begun = time.monotonic()
-    said, _ = in_another_process(HOLD.format(body="pass"), tmp_path).communicate(timeout=30)
-    assert said.startswith("waiting for")
-    assert time.monotonic() - begun > 0.5
+    second = in_another_process(HOLD.format(body="pass"), tmp_path)
+    assert line(second).startswith("waiting for")
+    end.touch()
+    assert second.communicate(timeout=30)[0] == "held\n"
 
 
 def test_a_file_is_written_whole_and_private(tmp_path: Path) -> None:

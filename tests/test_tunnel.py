@@ -109,7 +109,9 @@ def test_a_service_that_speaks_first_is_heard_and_all_comes_back() -> None:
             writer.write(b"end")
             assert await reader.read() == b""
             writer.close()
-            await asyncio.sleep(0.05)
+            async with asyncio.timeout(10):
+                while one.clients:
+                    await asyncio.sleep(0.02)
             assert (one.sent, one.received, len(one.clients)) == (len(sent) + 3, len(sent) + 6, 0)
 
     run(scenario())

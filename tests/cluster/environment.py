@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,8 @@ STATE = Path(f"/tmp/devenv-tests-{MARK}")  # noqa: S108
 # A first run on a bare machine builds Kubernetes.
 FIRST_UP_S = 60 * 60
 SHORT_S = 10 * 60
+# Steps of `devenv plan` that a busy machine ends by itself: a probe of a workload or a forward was answered late.
+LATE, LATE_S = ("ready ", "forwards open"), 60
 
 
 def free_ports(count: int) -> list[int]:
@@ -78,6 +81,23 @@ class Environment:
             f"devenv {' '.join(args)} exited with {done.returncode}\n{done.stdout}{done.stderr}"
         )
         return done.stdout
+
+    def plan(self, *args: str) -> str:
+        """Return what `devenv plan` prints, once nothing of it is only late."""
+        end = time.monotonic() + LATE_S
+        while True:
+            steps = self.fine("plan", *args)
+            if time.monotonic() > end or not any(line.startswith(LATE) for line in steps.splitlines()):
+                return steps
+            time.sleep(0.5)
+
+    def status(self, *args: str) -> dict[str, Any]:
+        """Return what `devenv status` reports, once it is ready."""
+        end = time.monotonic() + LATE_S
+        while (seen := self.run("status", "-o", "json", *args)).returncode and time.monotonic() < end:
+            time.sleep(0.5)
+        assert seen.returncode == 0, seen.stdout + seen.stderr
+        return dict(json.loads(seen.stdout))
 
     def shell(self, script: str, within_s: float = SHORT_S) -> str:
         """Run a script as a person would who said `eval "$(devenv env)"` first."""

@@ -89,22 +89,25 @@ class Ingress:
 
         def everywhere() -> bool:
             time.sleep(0.05)
-            return self.reached(f"marker{self.count}.test") == "s1"
+            try:
+                return self.reached(f"marker{self.count}.test") == "s1"
+            except httpx.TransportError:  # kube-proxy does not lead to a new pod yet
+                return False
 
         eventually(lambda: all(everywhere() for _ in range(8)))
 
     def delete(self, kind: str, name: str) -> None:
         self.env.kubectl("-n", NAMESPACE, "delete", kind, name)
 
-    def told(self, kind: str, name: str, reason: str) -> str:
-        """Wait for an Event of an object and return its message."""
+    def told(self, kind: str, name: str, reason: str, *wanted: str) -> str:
+        """Wait for Events of an object that hold all that is wanted, one at least, and return their messages."""
         selector = f"involvedObject.kind={kind},involvedObject.name={name},reason={reason}"
 
         def messages() -> str:
             found = self.env.objects("-n", NAMESPACE, "events", "--field-selector", selector)
             return "\n".join(e["message"] for e in found)
 
-        eventually(lambda: messages() != "")
+        eventually(lambda: (said := messages()) != "" and all(text in said for text in wanted))
         return messages()
 
     def metrics(self) -> dict[str, float]:

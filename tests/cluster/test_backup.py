@@ -7,6 +7,7 @@ from pathlib import Path
 import httpx
 
 from tests.cluster.environment import CHECKOUT, Environment
+from tests.cluster.service import answers, until
 
 NAMESPACE = "somabrain-prod"
 COUNT = 'psql "$SOMABRAIN_POSTGRES_DSN" -Atc "select count(*) from memories"'
@@ -36,7 +37,7 @@ def test_what_was_lost_after_a_backup_is_back_and_what_came_later_is_gone(stack:
     done = script(stack, "restore.sh", file)
     assert done.returncode == 0, done.stderr
     assert stack.shell(COUNT) == before
-    assert httpx.get(f"http://127.0.0.1:{stack.ports['api']}/health", timeout=60).json()["ok"] is True
+    until(lambda: answers(stack), "the API answers")
 
 
 def test_a_restore_that_fails_changes_nothing(stack: Environment, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ def test_the_wheel_brings_another_project_up_and_takes_it_down(hello_project: En
     env.fine("up")
     assert httpx.get(f"http://127.0.0.1:{env.ports['web']}/").text == "hello\n"
     assert env.fine("test", "smoke") == "hello\n"
-    assert env.fine("plan") == ""
+    assert env.plan() == ""
 
     told = broken(env, CONTAINERS, "      nodeSelector: {disk: gold}\n" + CONTAINERS)
     assert told.startswith("error: deployment/hello failed: pod hello-")
@@ -49,7 +49,7 @@ def test_the_wheel_brings_another_project_up_and_takes_it_down(hello_project: En
     env.edit("pyproject.toml", "ready-within-s = 3", "ready-within-s = 90")
 
     env.fine("up")
-    assert env.fine("plan") == ""
+    assert env.plan() == ""
     env.fine("down")
     assert docker("ps", "--all", "--quiet", "--filter", f"name={env.node}") == ""
 
@@ -94,7 +94,7 @@ def test_up_converges_after_kill_and_interrupt_and_two_at_once_take_turns(hello_
 
     # Another namespace of the same cluster: the forwards lead there now, and so does the kubeconfig.
     env.fine("up", "-n", "elsewhere")
-    assert env.fine("plan", "-n", "elsewhere") == ""
+    assert env.plan("-n", "elsewhere") == ""
     assert httpx.get(f"http://127.0.0.1:{env.ports['web']}/").text == "hello\n"
     assert env.kubectl("get", "pods", "-o", "jsonpath={.items[*].metadata.namespace}") == "elsewhere"
 

@@ -94,7 +94,7 @@ def test_an_external_name_leads_to_a_service_of_another_namespace_or_to_what_dns
     ingress.serve(ingress_object("names", ["a.test Prefix /alias alias", "a.test Prefix /by-dns by-dns"]))
     eventually(lambda: ingress.reached("a.test", "/alias") == "s1")
     eventually(lambda: ingress.reached("a.test", "/by-dns") == "s1")
-    assert ingress.ask("somabrain.internal", "/health", tls=True).json()["ok"] is True
+    eventually(lambda: ingress.ask("somabrain.internal", "/health", tls=True).json()["ok"] is True)
 
 
 def test_each_host_has_its_certificate_and_a_wrong_host_is_not_found_with_the_default_one(ingress: Ingress) -> None:

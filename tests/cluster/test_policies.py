@@ -3,6 +3,7 @@
 import base64
 import errno
 import json
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.cluster.environment import Environment, docker, free_ports
+from tests.cluster.ingress import eventually
 
 HOME, INGRESS, ELSEWHERE = "somabrain-prod", "ingress-nginx", "policies-elsewhere"
 PORTS = {"somabrain": 9696, "postgres": 5432, "sb-redis": 6379, "sb-opa": 8181}
@@ -110,6 +112,11 @@ def test_the_arrows_of_the_map_are_open_and_all_others_closed(stack: Environment
         assert dict(zip(ARROWS, pool.map(opened, ARROWS), strict=True)) == ARROWS
 
 
+def accepts(host: str, port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex((host, port)) == 0
+
+
 @pytest.mark.usefixtures("probes")
 def test_nothing_leaves_the_namespace_but_to_dns(stack: Environment) -> None:
     """The node's own address is let through by Kubernetes; that of the machine around it is outside."""
@@ -117,6 +124,7 @@ def test_nothing_leaves_the_namespace_but_to_dns(stack: Environment) -> None:
     (port,) = free_ports(1)
     server = subprocess.Popen([sys.executable, "-m", "http.server", str(port), "--bind", outside])
     try:
+        eventually(lambda: accepts(outside, port))
         ask = ("python3", "-c", ASK, json.dumps({"outside": (outside, port)}))
         said = {r: stack.kubectl("-n", place(r), "exec", f"probe-{r}", "--", *ask) for r in ("foreigner", "somabrain")}
         assert json.loads(said["foreigner"]) == {"outside": True}

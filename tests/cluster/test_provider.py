@@ -55,10 +55,10 @@ def test_the_stack_comes_up_on_a_cluster_that_exists_and_goes_without_a_trace(
 
     guest.fine("up", *here)
     assert page(guest) == "hello\n"
-    assert guest.fine("plan", *here) == ""
+    assert guest.plan(*here) == ""
     again = guest.run("up", *here)
     assert (again.returncode, "nothing was left to do" in again.stderr) == (0, True), again.stderr
-    seen = json.loads(guest.fine("status", *here, "-o", "json"))
+    seen = guest.status(*here)
     assert (seen["cluster"], seen["ready"]) == ("RUNNING", True)
     assert [f["way"].split()[0] for f in seen["forwards"]] == ["api"]
     assert guest.fine("wait", "all", *here) == ""
@@ -84,7 +84,7 @@ def test_down_leaves_a_namespace_that_was_there_and_what_is_theirs_in_it(foreign
     foreign.kubectl("-n", SOMEBODY_S, "create", "configmap", "theirs", "--from-literal=a=b")
     here = (*flags(foreign), "-n", SOMEBODY_S)
     guest.fine("up", *here)
-    assert guest.fine("plan", *here) == ""
+    assert guest.plan(*here) == ""
     assert page(guest) == "hello\n"
     labels = foreign.kubectl("get", "namespace", SOMEBODY_S, "--output", "jsonpath={.metadata.labels}")
     assert "devenv" not in labels
@@ -121,8 +121,8 @@ def test_the_whole_stack_passes_its_learning_suite_on_three_nodes(foreign: Forei
     env.fine("down", "--yes", *flags(foreign))
     try:
         env.fine("up", *flags(foreign), within_s=FIRST_UP_S)
-        assert env.fine("plan", *flags(foreign)) == ""
-        assert json.loads(env.fine("status", *flags(foreign), "-o", "json"))["ready"]
+        assert env.plan(*flags(foreign)) == ""
+        assert env.status(*flags(foreign))["ready"]
         pods = json.loads(foreign.kubectl("get", "pods", "--all-namespaces", "--output", "json"))["items"]
         ours = [p for p in pods if f"namespace/{p['metadata']['namespace']}" not in namespaces.split()]
         assert len({p["spec"]["nodeName"] for p in ours}) > 1

@@ -5,11 +5,11 @@ import os
 import subprocess
 from collections.abc import Iterator
 
-import httpx
 import psycopg
 import pytest
 
 from tests.cluster.environment import CHECKOUT, Environment
+from tests.cluster.service import answers, until
 
 NAMESPACE = "somabrain-prod"
 SECRETS = ("somabrain-postgres", "somabrain-secrets")
@@ -52,4 +52,4 @@ def test_after_a_rotation_the_old_password_opens_nothing_and_the_api_goes_on(sta
         psycopg.connect(dsn, password=old)
     with psycopg.connect(dsn, password=new) as connection:
         assert connection.execute("select 1").fetchone() == (1,)
-    assert httpx.get(f"http://127.0.0.1:{stack.ports['api']}/health", timeout=60).json()["ok"] is True
+    until(lambda: answers(stack), "the API answers")

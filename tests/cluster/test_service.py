@@ -54,7 +54,8 @@ def test_feedbacks_through_two_pods_are_steps_one_after_the_other(restored: Envi
     assert kept.sessions == sorted(run.acknowledged)
     assert kept.is_whole(), kept
     gauge = f'somabrain_learning_retrieval_alpha{{tenant_id="{run.tenant}"}}'
-    assert [counted(restored, name, gauge) for name in names] == [kept.state["retrieval"]["alpha"]] * 2
+    alpha = [kept.state["retrieval"]["alpha"]] * 2
+    until(lambda: [counted(restored, name, gauge) for name in names] == alpha, "both pods tell the weights")
 
 
 def test_no_acknowledged_feedback_is_lost_with_its_pod(restored: Environment) -> None:
@@ -92,7 +93,7 @@ def test_a_crash_of_postgres_leaves_nothing_half_written(restored: Environment) 
     kept = run.kept()
     assert set(run.acknowledged) <= set(kept.sessions)
     assert kept.is_whole(), kept
-    assert restarts(restored, "postgres") == crashes + 1
+    until(lambda: restarts(restored, "postgres") == crashes + 1, "its restart is counted")
     assert restarts(restored, "somabrain") == api
 
 

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from tests.cluster.environment import SHORT_S, Environment, docker
+from tests.cluster.service import answers, until
 
 NAMESPACE = "somabrain-prod"
 BROKEN = '''data:
@@ -24,14 +25,10 @@ BROKEN = '''data:
 '''
 
 
-def status(env: Environment) -> dict[str, object]:
-    return dict(json.loads(env.fine("status", "-o", "json")))
-
-
 def test_up_ends_with_everything_ready(stack: Environment) -> None:
-    seen = status(stack)
+    seen = stack.status()
     assert seen["ready"] is True
-    workloads = {w["name"]: w["state"] for w in seen["workloads"]}  # type: ignore[attr-defined]
+    workloads = {w["name"]: w["state"] for w in seen["workloads"]}
     assert workloads == dict.fromkeys(
         [
             "deployment/ingress-nginx-controller@ingress-nginx",
@@ -43,11 +40,11 @@ def test_up_ends_with_everything_ready(stack: Environment) -> None:
         ],
         "READY",
     )
-    assert {f["name"]: f["state"] for f in seen["forwards"]} == dict.fromkeys(stack.ports, "OPEN")  # type: ignore[attr-defined]
+    assert {f["name"]: f["state"] for f in seen["forwards"]} == dict.fromkeys(stack.ports, "OPEN")
 
 
 def test_a_second_up_finds_nothing_to_do(stack: Environment) -> None:
-    assert stack.fine("plan") == ""
+    assert stack.plan() == ""
     assert json.loads(stack.fine("plan", "-o", "json")) == []
     jobs = stack.objects("-n", NAMESPACE, "jobs")
     again = stack.run("up")
@@ -73,7 +70,7 @@ def test_lost_passwords_are_told_before_new_ones_lock_the_data_up(stack: Environ
     kept.rename(file)
     assert refused.returncode == 1
     assert ".env is gone" in refused.stderr
-    assert stack.fine("plan") == ""
+    assert stack.plan() == ""
 
 
 @pytest.mark.parametrize("suite", ["learning", "service", "learning, on what the first left"])
@@ -97,6 +94,7 @@ def test_the_exit_code_of_pytest_is_passed_on(stack: Environment) -> None:
 def test_psql_redis_cli_and_curl_work_with_what_env_prints(stack: Environment) -> None:
     assert stack.shell('psql "$SOMABRAIN_POSTGRES_DSN" -Atc "select count(*) from feedback_events"').strip().isdigit()
     assert stack.shell('redis-cli -u "$SOMABRAIN_REDIS_URL" ping') == "PONG\n"
+    until(lambda: answers(stack), "the API answers")
     assert stack.shell('curl -sf "$SOMA_API_URL/health" | jq .ok') == "true\n"
     assert stack.shell('curl -sf "$SOMABRAIN_MEMORY_HTTP_ENDPOINT/health" | jq .ok') == "true\n"
 
@@ -165,7 +163,7 @@ def test_a_failed_migration_is_told_first_and_changes_nothing_else(stack: Enviro
     assert any("the shelf is too small for the book" in line for line in told)
     now = stack.objects("-n", NAMESPACE, "deployments", "-l", "app=somabrain")[0]["metadata"]["generation"]
     assert now == generation
-    assert httpx.get(f"http://127.0.0.1:{stack.ports['api']}/health", timeout=30).json()["ok"] is True
+    until(lambda: answers(stack), "the API answers")
     assert stack.run("status").returncode == 1
 
 
@@ -175,8 +173,8 @@ def test_the_next_up_with_a_mended_migration_goes_through(stack: Environment) ->
     end = text.index("---", start)
     (stack.root / "k8s/full-stack.yaml").write_text(text[:start] + "data: {}\n" + text[end:])
     stack.fine("up")
-    assert stack.fine("plan") == ""
-    assert status(stack)["ready"] is True
+    assert stack.plan() == ""
+    assert stack.status()["ready"] is True
 
 
 def test_a_changed_service_image_is_built_loaded_and_rolled_out(stack: Environment) -> None:
@@ -207,9 +205,9 @@ def test_an_object_dropped_from_the_manifests_is_pruned_and_data_is_not(stack: E
     stack.fine("up")
     assert "extra" in stack.kubectl("-n", NAMESPACE, "get", "configmaps", "-o", "name")
     stack.edit("k8s/overlays/dev/kustomization.yaml", "  - extra.yaml\n", "")
-    assert stack.fine("plan") == "delete configmap/extra: is in the manifests no more\n"
+    assert stack.plan() == "delete configmap/extra: is in the manifests no more\n"
     stack.fine("up")
-    assert "extra" not in stack.kubectl("-n", NAMESPACE, "get", "configmaps", "-o", "name")
+    until(lambda: "extra" not in stack.kubectl("-n", NAMESPACE, "get", "configmaps", "-o", "name"), "it is pruned")
     assert stack.objects("-n", NAMESPACE, "persistentvolumeclaims")
 
 
