@@ -47,6 +47,10 @@ def is_served(stack: Environment, within_s: float = 30) -> bool:
     return bool(seen)
 
 
+def ingress_told(stack: Environment, what: str) -> bool:
+    return any(what in str(event["message"]) for event in stack.objects("-n", NAMESPACE, "events"))
+
+
 def authority(stack: Environment) -> Pair:
     where = Folder(stack.kubeconfig.parent)
     return Pair(where.authority.read_text(), where.authority_key.read_text())
@@ -100,6 +104,7 @@ def test_a_broken_secret_leaves_the_last_good_one_serving_and_up_mends_it(stack:
     failed = stack.run("tls", "status")
     assert failed.returncode == 1
     assert "no: holds no certificate that can be read" in failed.stdout
+    eventually(lambda: ingress_told(stack, "the last good certificate is still served"))
     assert answers(curl(stack))
     assert stack.plan() == f"certificate {HOST}: holds no certificate that can be read\n"
     stack.fine("up")
@@ -109,6 +114,7 @@ def test_a_broken_secret_leaves_the_last_good_one_serving_and_up_mends_it(stack:
     stack.kubectl("delete", "--raw", SECRET_RESOURCE)
     stack.kubectl("-n", NAMESPACE, "create", "secret", "generic", SECRET, "--from-literal=colour=blue")
     assert stack.plan() == f"certificate {HOST}: is of type Opaque, not kubernetes.io/tls\n"
+    eventually(lambda: ingress_told(stack, "is not of type kubernetes.io/tls"))
     assert answers(curl(stack))
     stack.fine("up")
     assert is_served(stack)
