@@ -52,8 +52,8 @@ def up(settings: Settings, within_s: float, tell: Tell, say: Say) -> dict[str, A
         elif why := tls.switch_due(wanted.host, have.certificate):
             execute.perform([planning.certificate_step(wanted.host, why)], want, where, tell)
         api = observe.connect(settings, where)
-        settle(lambda: served(api, where, wanted), SERVED_WITHIN_S, process.called_off())
-    return status(settings)
+        # What was seen is told: while nginx reloads, a worker of before may answer whoever asks again.
+        return report(settings, settle(lambda: served(api, where, wanted), SERVED_WITHIN_S, process.called_off()))
 
 
 def served(api: Api, where: Folder, wanted: Tls) -> Served:
@@ -65,7 +65,11 @@ def served(api: Api, where: Folder, wanted: Tls) -> Served:
 def status(settings: Settings) -> dict[str, Any]:
     """Return what is in the Secret, and whether the ingress serves that very certificate."""
     wanted, where = table(settings), provider.place(settings)
-    found = served(observe.connect(settings, where), where, wanted)
+    return report(settings, served(observe.connect(settings, where), where, wanted))
+
+
+def report(settings: Settings, found: Served) -> dict[str, Any]:
+    wanted, where = table(settings), provider.place(settings)
     held = found.seen.held
     return {
         "host": wanted.host,
