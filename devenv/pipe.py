@@ -6,7 +6,7 @@ import struct
 from contextlib import suppress
 from typing import Protocol, cast
 
-CHUNK = 1 << 18  # of a read: a quarter faster than 64 KiB where much is sent (docs/performance.md)
+CHUNK = 1 << 18  # of a read: bulk goes sooner than with 64 KiB (docs/performance.md)
 LINGER_NONE = struct.pack("ii", 1, 0)  # of SO_LINGER: a close sends a reset
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import psutil
 
+from devenv import process
 from devenv.state import Folder
 
 Forwards = Sequence[dict[str, Any]]
@@ -77,10 +78,10 @@ class Route:
         return self.name in ("direct", "devenv node")
 
     def resident(self) -> float:
-        return sum(process.memory_info().rss for process in self.processes) / 1e6
+        return sum(one.memory_info().rss for one in self.processes) / 1e6
 
     def used_s(self) -> float:
-        return float(sum(sum(process.cpu_times()[:2]) for process in self.processes))
+        return float(sum(sum(one.cpu_times()[:2]) for one in self.processes))
 
 
 def free_port() -> int:
@@ -124,28 +125,26 @@ def asked(host: str, port: int) -> None:
             raise ConnectionError("no PONG")
 
 
-def out(*argv: str) -> str:
-    return subprocess.run(argv, capture_output=True, text=True, check=True).stdout.strip()
-
-
 @contextmanager
 def bulk_pod(kubectl: list[str], namespace: str) -> Iterator[int]:
     """Run the pod that sends and takes bytes, with the service's own image, and return its node port."""
-    containers = "jsonpath={.spec.template.spec.containers[0].image}"
-    image = out(*kubectl, "-n", namespace, "get", "deployment", "somabrain", "-o", containers)
     own = [*kubectl, "-n", BULK]
-    out(*kubectl, "create", "namespace", BULK)
+    what = ["get", "deployment", "somabrain", "-o", "jsonpath={.spec.template.spec.containers[0].image}"]
+    image = process.run([*kubectl, "-n", namespace, *what])
+    process.run([*kubectl, "create", "namespace", BULK])
     try:
-        out(*own, "run", BULK, "--image", image, "--port", "7777", "--command", "--", "python3", "-c", BULK_SERVER)
-        out(*own, "expose", "pod", BULK, "--type", "NodePort")
-        out(*own, "wait", "--for=condition=Ready", f"pod/{BULK}", "--timeout=60s")
-        yield int(out(*own, "get", "service", BULK, "-o", "jsonpath={.spec.ports[0].nodePort}"))
+        command = ["--command", "--", "python3", "-c", BULK_SERVER]
+        process.run([*own, "run", BULK, "--image", image, "--port", "7777", *command])
+        process.run([*own, "expose", "pod", BULK, "--type", "NodePort"])
+        process.run([*own, "wait", "--for=condition=Ready", f"pod/{BULK}", "--timeout=50s"])
+        yield int(process.run([*own, "get", "service", BULK, "-o", "jsonpath={.spec.ports[0].nodePort}"]))
     finally:
-        out(*kubectl, "delete", "namespace", BULK)
+        process.run([*kubectl, "delete", "namespace", BULK], within_s=120)
 
 
 def node_address(node: str) -> str:
-    return out("docker", "inspect", "--format", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", node)
+    template = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
+    return process.run(["docker", "inspect", "--format", template, node]).strip()
 
 
 def devenv_route(
@@ -158,8 +157,8 @@ def devenv_route(
     own = [{**forward, "local_port": port} for forward, port in zip(forwards, ports, strict=True)]
     (folder / "forwards.json").write_text(json.dumps({**spec, "via": via, "forwards": own}))
     argv = [sys.executable, "-m", "devenv.forwarder", str(folder)]
-    process = stack.enter_context(child(argv, folder / "log", *ports))
-    return Route(f"devenv {via}", "127.0.0.1", ports, (process,))
+    forwarder = stack.enter_context(child(argv, folder / "log", *ports))
+    return Route(f"devenv {via}", "127.0.0.1", ports, (forwarder,))
 
 
 def other_route(name: str, argv: list[str], last: str, forwards: Forwards, at: Path, stack: ExitStack) -> Route:

@@ -3,8 +3,6 @@
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,6 +10,7 @@ import pytest
 from devenv import process, state
 from devenv.errors import CommandFailed, DevenvError, TimedOut
 from devenv.wait import settle
+from tests.waiting import eventually
 
 
 def test_output_is_returned_and_input_is_streamed() -> None:
@@ -40,14 +39,7 @@ def test_a_child_past_its_time_is_ended_with_its_own_children(tmp_path: Path) ->
     pid_file = tmp_path / "pid"
     with pytest.raises(TimedOut):
         process.run(["sh", "-c", f"sleep 60 & echo $! > {pid_file}; wait"], within_s=2)
-    within(10, lambda: not alive(int(pid_file.read_text())))
-
-
-def within(limit_s: float, holds: Callable[[], bool]) -> None:
-    end = time.monotonic() + limit_s
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.02)
+    eventually(lambda: not alive(int(pid_file.read_text())), 10)
 
 
 def alive(pid: int) -> bool:
@@ -102,7 +94,7 @@ def test_a_killed_command_s_child_keeps_the_lock_until_it_ends(tmp_path: Path) -
     child = f"touch {begun}; until [ -e {end} ]; do sleep 0.05; done"
     first = in_another_process(HOLD.format(body=f"process.run(['sh', '-c', '{child}'])"), tmp_path)
     assert line(first) == "held\n"
-    within(30, begun.exists)
+    eventually(begun.exists)
     first.kill()
     first.wait()
     second = in_another_process(HOLD.format(body="pass"), tmp_path)

@@ -22,7 +22,7 @@ from devenv.apiserver import ApiServer
 from devenv.endpoints import Pod
 from devenv.relay import Client, Forward
 from devenv.ways import ApiWay
-from tests.test_forwarder import run
+from tests.test_forwarder import ended, run
 
 PATH = b"/api/v1/namespaces/here/pods/pod-1/portforward?ports=6379"
 TOLD_PORT = (6379).to_bytes(2, "little")
@@ -109,9 +109,7 @@ def test_a_service_that_speaks_first_is_heard_and_all_comes_back() -> None:
             writer.write(b"end")
             assert await reader.read() == b""
             writer.close()
-            async with asyncio.timeout(10):
-                while one.clients:
-                    await asyncio.sleep(0.02)
+            await ended(one)
             assert (one.sent, one.received, len(one.clients)) == (len(sent) + 3, len(sent) + 6, 0)
 
     run(scenario())

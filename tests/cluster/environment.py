@@ -24,7 +24,7 @@ STATE = Path(f"/tmp/devenv-tests-{MARK}")  # noqa: S108
 FIRST_UP_S = 60 * 60
 SHORT_S = 10 * 60
 # Steps of `devenv plan` that a busy machine ends by itself: a probe of a workload or a forward was answered late.
-LATE, LATE_S = ("ready ", "forwards open"), 60
+LATE, LATE_S = ("ready ", "forwards open"), 5
 
 
 def free_ports(count: int) -> list[int]:

@@ -5,7 +5,6 @@ import socket
 import ssl
 import subprocess
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -16,9 +15,9 @@ import yaml
 
 from tests.cluster.environment import CHECKOUT, Environment, docker
 from tests.cluster.objects import BACKENDS, NAMESPACE, Object, deployment, ingress_object, object_, secret, service
+from tests.waiting import SOON_S, eventually
 
 OWN = "ingress-nginx"
-SOON_S = 30.0
 IMAGE = "registry.example.com/somatechlat/ingress:stable"
 
 
@@ -151,15 +150,6 @@ def kubectl(env: Environment, *args: str, text: str) -> None:
 
 def openssl(*args: str) -> None:
     subprocess.run(["openssl", *args], check=True, capture_output=True)
-
-
-def eventually(holds: Callable[[], bool], within_s: float = SOON_S) -> float:
-    """Wait until something holds, see that it does, and return how long it took."""
-    begin = time.monotonic()
-    while not holds():
-        assert time.monotonic() - begin < within_s, f"not so within {within_s} s"
-        time.sleep(0.02)
-    return time.monotonic() - begin
 
 
 @cache

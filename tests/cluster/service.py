@@ -2,7 +2,6 @@
 
 import json
 import threading
-import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from somabrain import learning
 from somabrain.learning import DEFAULT_RULES, Weights
 
 from tests.cluster.environment import Environment
+from tests.waiting import eventually
 
 NAMESPACE = "somabrain-prod"
 WORKLOADS = ("statefulset/postgres", "deployment/sb-redis", "deployment/sb-opa", "deployment/somabrain")
@@ -39,10 +39,7 @@ Json = dict[str, Any]
 
 
 def until(holds: Callable[[], bool], what: str, within_s: float = RECOVERED_WITHIN_S) -> None:
-    end = time.monotonic() + within_s
-    while not holds():
-        assert time.monotonic() < end, f"not within {within_s:g} s: {what}"
-        time.sleep(0.2)
+    eventually(holds, within_s, what)
 
 
 def kubectl(env: Environment, *args: str) -> str:

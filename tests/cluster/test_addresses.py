@@ -6,7 +6,7 @@ import time
 import httpx
 
 from tests.cluster.environment import Environment, docker
-from tests.cluster.ingress import eventually
+from tests.waiting import eventually
 
 NAMESPACE = "somabrain-prod"
 

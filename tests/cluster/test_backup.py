@@ -37,7 +37,7 @@ def test_what_was_lost_after_a_backup_is_back_and_what_came_later_is_gone(stack:
     done = script(stack, "restore.sh", file)
     assert done.returncode == 0, done.stderr
     assert stack.shell(COUNT) == before
-    until(lambda: answers(stack), "the API answers")
+    until(lambda: answers(stack), "the API answers", 60)
 
 
 def test_a_restore_that_fails_changes_nothing(stack: Environment, tmp_path: Path) -> None:

@@ -186,8 +186,8 @@ def test_clients_that_abort_leave_no_descriptor_and_no_memory_behind(stack: Envi
     before, grown = process.num_fds(), process.memory_info().rss
     abort(500)
     # A probe of our own may be under way: two sockets for each forward. Freed memory is given back every 5 s.
-    until(lambda: process.num_fds() <= before + 2 * len(stack.ports), "no descriptor is left behind")
-    until(lambda: process.memory_info().rss < grown + (8 << 20), "no memory is left behind")
+    until(lambda: process.num_fds() <= before + 2 * len(stack.ports), "no descriptor is left", 30)
+    until(lambda: process.memory_info().rss < grown + (8 << 20), "no memory is left", 30)
 
 
 def test_a_reader_that_stops_for_a_minute_slows_nobody_and_then_gets_the_rest(stack: Environment, big: str) -> None:
@@ -233,16 +233,16 @@ def test_the_data_goes_on_while_the_api_server_is_away(stack: Environment) -> No
     assert storm.asked > 400
     answers_again(stack)
     # The watch is back too: a pod that is replaced now is known.
-    stack.fine("wait", "all", "--timeout", "300s")
+    stack.fine("wait", "all", "--timeout", "120s")
     kubectl(stack, "delete", "pod", "-l", "app=sb-redis", "--wait=true")
     stack.fine("wait", "deploy/sb-redis", "forward/redis", "--timeout", "60s")
     pods = kubectl(stack, "get", "pods", "-l", "app=sb-redis", "-o", "jsonpath={.items[*].metadata.name}")
     # (The API may say for a moment that it is not ready: its Redis was away.)
     until(lambda: pods in stack.run("forward", "status").stdout, f"pods {pods} are known")
-    stack.fine("wait", "all", "--timeout", "300s")
+    stack.fine("wait", "all", "--timeout", "60s")
 
 
-def answers_again(stack: Environment, within_s: float = 300) -> None:
+def answers_again(stack: Environment, within_s: float = 120) -> None:
     """See the API answer through its forward, without any command that could mend it."""
     end = time.monotonic() + within_s
     while True:
@@ -260,7 +260,7 @@ def test_the_forwards_come_back_by_themselves_after_the_node_restarted(stack: En
     process = forwarder(stack)
     docker("restart", stack.node)
     answers_again(stack)
-    stack.fine("wait", "all", "--timeout", "300s")
+    stack.fine("wait", "all", "--timeout", "120s")
     assert forwarder(stack) == process, way
 
 
@@ -273,18 +273,18 @@ def test_a_node_that_stood_still_for_a_minute_goes_on(stack: Environment) -> Non
     finally:
         docker("unpause", stack.node)
     answers_again(stack)
-    stack.fine("wait", "all", "--timeout", "300s")
+    stack.fine("wait", "all", "--timeout", "60s")
 
 
 def test_a_node_that_does_not_run_is_lost_and_found(stack: Environment) -> None:
     docker("stop", stack.node)
-    end = time.monotonic() + 120
+    end = time.monotonic() + 60
     while "LOST" not in (seen := stack.run("forward", "status").stdout):
         assert time.monotonic() < end, seen
         time.sleep(0.2)
     docker("start", stack.node)
     answers_again(stack)
-    stack.fine("wait", "all", "--timeout", "300s")
+    stack.fine("wait", "all", "--timeout", "120s")
 
 
 def test_a_killed_forwards_process_is_told_of_and_started_by_the_next_command(stack: Environment) -> None:

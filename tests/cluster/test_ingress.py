@@ -6,8 +6,9 @@ import ssl
 import pytest
 
 from tests.cluster import ingress as ingresses
-from tests.cluster.ingress import OWN, Ingress, eventually
+from tests.cluster.ingress import OWN, Ingress
 from tests.cluster.objects import NAMESPACE, ingress_object, object_
+from tests.waiting import eventually
 
 # The table of examples of the documentation: paths for s1, s2, s3, the request, and who answers.
 TABLE = (

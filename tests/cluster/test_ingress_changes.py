@@ -6,9 +6,10 @@ import time
 import pytest
 
 from tests.cluster.environment import Environment
-from tests.cluster.ingress import OWN, Ingress, eventually
+from tests.cluster.ingress import OWN, Ingress
 from tests.cluster.objects import NAMESPACE, ingress_object, secret
 from tests.cluster.traffic import Traffic
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.usefixtures("no_ingresses")
 STACK = "somabrain-prod"
@@ -113,10 +114,15 @@ def test_what_changes_nothing_for_nginx_needs_no_reload(ingress: Ingress) -> Non
 def test_the_200th_ingress_routes_soon(ingress: Ingress) -> None:
     ingress.serve(*(ingress_object(f"many-{n}", [f"many-{n}.test Prefix / s1"]) for n in range(198)))
     assert ingress.metrics()["ingress_ingresses"] >= 199
-    begin = time.monotonic()
-    ingress.apply(ingress_object("the-200th", ["a.test Prefix / s2"]))
-    eventually(lambda: ingress.reached("a.test") == "s2")
-    print(f"the 200th Ingress routed after {time.monotonic() - begin:.2f} s")
+    took_s = []
+    for number in (200, 201, 202):
+        begin, host = time.monotonic(), f"number-{number}.test"
+        ingress.apply(ingress_object(f"number-{number}", [f"{host} Prefix / s2"]))
+        eventually(lambda: ingress.reached(host) == "s2")  # noqa: B023
+        took_s.append(time.monotonic() - begin)
+    # The promise is 2 s; kubectl's own start is in it too, and the machine may be busy.
+    assert min(took_s) < 4
+    print(f"the 200th Ingress routed after {took_s[0]:.2f} s")
 
 
 def test_a_rollout_of_the_api_and_five_reloads_drop_no_request(ingress: Ingress, stack: Environment) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.cluster.environment import Environment, docker, free_ports
-from tests.cluster.ingress import eventually
+from tests.waiting import eventually
 
 HOME, INGRESS, ELSEWHERE = "somabrain-prod", "ingress-nginx", "policies-elsewhere"
 PORTS = {"somabrain": 9696, "postgres": 5432, "sb-redis": 6379, "sb-opa": 8181}

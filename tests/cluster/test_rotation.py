@@ -52,4 +52,4 @@ def test_after_a_rotation_the_old_password_opens_nothing_and_the_api_goes_on(sta
         psycopg.connect(dsn, password=old)
     with psycopg.connect(dsn, password=new) as connection:
         assert connection.execute("select 1").fetchone() == (1,)
-    until(lambda: answers(stack), "the API answers")
+    until(lambda: answers(stack), "the API answers", 60)

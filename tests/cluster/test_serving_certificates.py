@@ -13,7 +13,7 @@ from devenv import certificates, state
 from devenv.certificates import Pair
 from devenv.state import Folder
 from tests.cluster.environment import CHECKOUT, FIRST_UP_S, Environment
-from tests.cluster.ingress import eventually
+from tests.waiting import eventually
 
 NAMESPACE, HOST, SECRET = "ingress-nginx", "somabrain.internal", "somabrain-tls"
 DIRECTORY = "https://pebble.pebble.svc:14000/dir"

@@ -163,7 +163,7 @@ def test_a_failed_migration_is_told_first_and_changes_nothing_else(stack: Enviro
     assert any("the shelf is too small for the book" in line for line in told)
     now = stack.objects("-n", NAMESPACE, "deployments", "-l", "app=somabrain")[0]["metadata"]["generation"]
     assert now == generation
-    until(lambda: answers(stack), "the API answers")
+    until(lambda: answers(stack), "the API answers", 30)
     assert stack.run("status").returncode == 1
 
 
@@ -207,7 +207,7 @@ def test_an_object_dropped_from_the_manifests_is_pruned_and_data_is_not(stack: E
     stack.edit("k8s/overlays/dev/kustomization.yaml", "  - extra.yaml\n", "")
     assert stack.plan() == "delete configmap/extra: is in the manifests no more\n"
     stack.fine("up")
-    until(lambda: "extra" not in stack.kubectl("-n", NAMESPACE, "get", "configmaps", "-o", "name"), "it is pruned")
+    until(lambda: "extra" not in stack.kubectl("-n", NAMESPACE, "get", "configmaps", "-o", "name"), "it is pruned", 10)
     assert stack.objects("-n", NAMESPACE, "persistentvolumeclaims")
 
 

@@ -5,7 +5,8 @@ import threading
 import time
 from itertools import count
 
-from tests.cluster.ingress import SOON_S, Ingress, unverified
+from tests.cluster.ingress import Ingress, unverified
+from tests.waiting import SOON_S
 
 
 class Traffic:
