@@ -1,6 +1,7 @@
 """The API server as the forwards' process asks it: over the standard library, since that process has to stay small."""
 
 import json
+import socket
 import ssl
 from base64 import b64decode
 from collections.abc import Iterator
@@ -15,6 +16,13 @@ from urllib.parse import urlsplit
 from devenv import credentials
 
 ANSWERS_WITHIN_S = 10.0
+# The kernel asks a silent peer after 5 s, and breaks the connection where two questions got no answer: after 15 s.
+KEEP_ALIVE = (
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, getattr(socket, "TCP_KEEPIDLE", getattr(socket, "TCP_KEEPALIVE", 0)), 5),  # macOS's name
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 2),
+)
 
 
 class ApiError(OSError):
@@ -47,9 +55,15 @@ class ApiServer:
         return {"Authorization": f"Bearer {self.token}"} if self.token else {}
 
     def connect(self, within_s: float) -> HTTPConnection:
-        if self.tls:
-            return HTTPSConnection(self.host, self.port, timeout=within_s, context=self.tls)
-        return HTTPConnection(self.host, self.port, timeout=within_s)
+        connection = (
+            HTTPSConnection(self.host, self.port, timeout=within_s, context=self.tls)
+            if self.tls
+            else HTTPConnection(self.host, self.port, timeout=within_s)
+        )
+        connection.connect()
+        for level, option, value in KEEP_ALIVE:
+            connection.sock.setsockopt(level, option, value)
+        return connection
 
     def ask(self, method: str, path: str, body: Any = None, media: str = "application/json") -> dict[str, Any]:
         """Return the answer of one request. Raise ApiError."""

@@ -19,6 +19,7 @@ from devenv.stack import Forward
 from devenv.state import Folder
 
 ANSWERS_WITHIN_S = 20.0
+ASKED_WITHIN_S = 10.0  # more than a probe that gets no answer takes
 AUTO, NODE = "auto", "node"  # ways: that which the process chooses, and the node's own; see ways.py
 LOG_BYTES = 4 << 20
 
@@ -103,7 +104,7 @@ def ask(where: Folder, word: str = "status") -> Any:
     """Return the process's answer to a word on its control socket, or None where nobody answers."""
     try:
         with socket.socket(socket.AF_UNIX) as control:
-            control.settimeout(5)
+            control.settimeout(ASKED_WITHIN_S)
             control.connect(str(where.socket))
             control.sendall(f"{word}\n".encode())
             return json.loads(b"".join(iter(lambda: control.recv(65536), b"")))

@@ -24,6 +24,7 @@ import aiofastnet
 from devenv import apiserver, endpoints
 from devenv.apiserver import ApiServer
 from devenv.balancer import Balancer
+from devenv.busypoll import BusyPoll
 from devenv.credentials import CredentialsError
 from devenv.relay import Client, Forward
 from devenv.watch import Watch
@@ -112,6 +113,8 @@ class Process:
     async def control(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if (await reader.readline()).strip() == b"stop":
             self.stop.set()
+        else:
+            await asyncio.gather(*(forward.fresh() for forward in self.forwards))
         writer.write(json.dumps({"pid": os.getpid(), "forwards": [f.report() for f in self.forwards]}).encode())
         writer.close()
 
@@ -139,6 +142,10 @@ def give_back() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
+def loop() -> asyncio.AbstractEventLoop:
+    return asyncio.SelectorEventLoop(BusyPoll())
+
+
 def main() -> None:
     folder = Path(sys.argv[1])
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -150,11 +157,12 @@ def main() -> None:
         lock.flush()
         code = 1
         try:
-            asyncio.run(serve(folder))
+            with asyncio.Runner(loop_factory=loop) as runner:
+                runner.run(serve(folder))
             code = 0
         except Exception:
             traceback.print_exc()
-    os._exit(code)  # what clients still have open, and the threads that lead it, end with us
+    os._exit(code)  # what clients still have open ends with us
 
 
 if __name__ == "__main__":

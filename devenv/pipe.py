@@ -22,8 +22,7 @@ class Side(Protocol):
     def pause(self) -> None: ...
     def resume(self) -> None: ...
     def close(self) -> None: ...
-    def reset(self) -> None: ...
-    def give(self) -> socket.socket | None: ...
+    def reset(self, why: str) -> None: ...
 
 
 def link(near: Side, far: Side) -> None:
@@ -88,7 +87,7 @@ class End(BackPressure, asyncio.BufferedProtocol):
         if peer:
             peer.peer = None
             if exc:
-                peer.reset()
+                peer.reset(str(exc))
             else:
                 peer.close()
 
@@ -112,18 +111,9 @@ class End(BackPressure, asyncio.BufferedProtocol):
         if self.transport:
             self.transport.close()
 
-    def reset(self) -> None:
+    def reset(self, why: str) -> None:  # noqa: ARG002  for who keeps it
         """End the connection with a reset: whoever is at the other end shall not take it for a whole answer."""
         if self.transport:
             with suppress(OSError):
                 self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_NONE)
             self.transport.abort()
-
-    def give(self) -> socket.socket | None:
-        """Give the socket away, of which nothing was read; this end is no end any more."""
-        if not self.transport:
-            return None
-        given: socket.socket = self.transport.get_extra_info("socket").dup()
-        self.transport.abort()  # with nothing left to send: it only closes its own descriptor
-        self.transport = None
-        return given

@@ -10,7 +10,6 @@ from typing import Any
 
 from devenv import endpoints
 from devenv.endpoints import Pod
-from devenv.pair import Pair, given
 from devenv.pipe import End, Side, link
 from devenv.probes import probe
 from devenv.watch import Watch
@@ -18,9 +17,9 @@ from devenv.ways import Spec, Way
 
 PAUSE_S = 0.05  # between two attempts to reach a pod that is ready: kube-proxy may not know of it yet
 LOOK_S = 1.0  # between two looks while no pod is ready; news of one end the wait
-OPEN_PAUSE_S, OTHER_PAUSE_S = 5.0, 0.25  # between two probes; news of the endpoints end the wait
+OPEN_PAUSE_S, OTHER_PAUSE_S = 60.0, 0.25  # between two probes; news of the endpoints, or a question, end the wait
+FRESH_S = 1.0  # who asks is told of no older probe
 PROBE_HOLD_S, PROBE_LED_WITHIN_S = 1.0, 5.0
-THREADED = 1  # connections of a forward at a time that threads may lead
 CONNECTING, OPEN, HOLDING, LOST = "CONNECTING", "OPEN", "HOLDING", "LOST"
 
 
@@ -44,10 +43,10 @@ class Forward:
         self.spec, self.way, self.slices, self.say = spec, way, slices, say
         self.state, self.reason, self.since = CONNECTING, "not probed yet", time.time()
         self.clients: set[Client] = set()
-        self.served = self.refused = self.sent = self.received = self.threaded = 0
+        self.served = self.refused = self.sent = self.received = 0
         self.last_error = ""  # why the last connection that did not end well did not
         self.probing: dict[int, asyncio.Future[str]] = {}  # our own probes by local port: why not led on, or nothing
-        self._news = asyncio.Event()
+        self._news, self._probed, self._probed_at = asyncio.Event(), asyncio.Event(), float("-inf")
 
     def pods(self) -> list[Pod]:
         return endpoints.pods(self.slices, self.spec["service"], self.spec["port_name"]) if self.slices else []
@@ -59,7 +58,7 @@ class Forward:
         return f"no pod of service {self.spec['service']} is ready"
 
     def tell(self) -> None:
-        """Wake whoever waits: the endpoints have changed."""
+        """Wake whoever waits: the endpoints have changed, or somebody asks."""
         self._news.set()
         self._news = asyncio.Event()
 
@@ -81,7 +80,16 @@ class Forward:
             wrong = "" if idle else await self.ask()
             lost = await self.way.lost() if idle or wrong else ""
             self.become(*judge(self.state, lost, idle, wrong))
+            self._probed.set()
+            self._probed, self._probed_at = asyncio.Event(), time.monotonic()
             await self.news(OPEN_PAUSE_S if self.state == OPEN else OTHER_PAUSE_S)
+
+    async def fresh(self) -> None:
+        """Return once the state is true of this second. What is not OPEN is probed all the time."""
+        if self.state == OPEN and time.monotonic() - self._probed_at > FRESH_S:
+            probed = self._probed
+            self.tell()
+            await probed.wait()
 
     async def ask(self) -> str:
         """Probe through our own listener, the way a client goes; return what is wrong, or nothing."""
@@ -162,22 +170,9 @@ class Client(End):
             await forward.news(min(pause_s, left_s))
         if self.far and self.transport:
             self.led("")
-            self.join(self.far)
+            link(self, self.far)
         elif self.far:
-            self.far.reset()
-
-    def join(self, far: Side) -> None:
-        """Become one connection with the far end."""
-        forward, loop = self.forward, asyncio.get_running_loop()
-        if self._led or forward.threaded >= THREADED or not (sockets := given(self, far)):
-            link(self, far)
-        else:
-            forward.threaded += 1
-            Pair(self, far, sockets, lambda fault: loop.call_soon_threadsafe(self.over, fault)).start()
-
-    def over(self, fault: str) -> None:
-        self.forward.threaded -= 1
-        self.end(fault)
+            self.far.reset("the client has gone")
 
     def led(self, why: str) -> None:
         if not self._led:
@@ -188,19 +183,24 @@ class Client(End):
 
     def give_up(self, limit_s: float, why: str) -> None:
         self.led(why)
+        why = f"gave a connection up after {limit_s:g} s: {why}"
         if not self._led:
-            self.forward.last_error = f"gave a connection up after {limit_s:g} s: {why}"
-            self.forward.say(f"{self.forward.spec['name']}: {self.forward.last_error}")
-        self.reset()
+            self.forward.say(f"{self.forward.spec['name']}: {why}")
+        self.reset(why)
+
+    def reset(self, why: str) -> None:
+        self.fail(why)
+        super().reset(why)
+
+    def fail(self, why: str) -> None:
+        if not self._led:
+            self.forward.last_error = why
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self.transport:  # else it was given away, and goes on
-            self.end(str(exc or ""))
-        super().connection_lost(exc)
-
-    def end(self, fault: str) -> None:
         if self in self.forward.clients:
             self.forward.clients.discard(self)
             self.forward.sent += self.moved
             self.forward.received += self.far.moved if self.far else 0
-            self.forward.last_error = fault or self.forward.last_error
+        if exc:
+            self.fail(str(exc))
+        super().connection_lost(exc)

@@ -75,7 +75,7 @@ class Tunnel(BackPressure, WSListener):
         if peer:
             peer.peer = None
             if trouble:
-                peer.reset()
+                peer.reset(trouble)
             else:
                 peer.close()
 
@@ -113,10 +113,7 @@ class Tunnel(BackPressure, WSListener):
             self._transport.send_close()
             self._transport.disconnect()
 
-    def give(self) -> None:
-        """A WebSocket is more than a socket: it stays."""
-
-    def reset(self) -> None:
+    def reset(self, why: str) -> None:  # noqa: ARG002  the protocol has no word for it
         if self._transport:
             self._transport.disconnect(graceful=False)
 

@@ -10,8 +10,8 @@ from devenv.apiserver import ApiError, ApiServer
 
 GONE = 410  # the resource version is too old to go on from (Kubernetes API concepts, "410 Gone responses")
 # The server ends a watch after this time and a new one goes on from there: a silence that is longer means that
-# nobody is left at the other end, even where no packet says so.
-WATCH_S, SILENCE_S = 10, 15
+# nobody is left at the other end. A host that is gone without a packet is found sooner, by the kernel (apiserver.py).
+WATCH_S, SILENCE_S = 60, 75
 PAUSE_S = 0.5
 
 Object = Mapping[str, Any]

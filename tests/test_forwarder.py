@@ -1,7 +1,6 @@
 """The data path of a forward, over real sockets: what one end does, the other end sees."""
 
 import asyncio
-import selectors
 import socket
 import ssl
 import struct
@@ -15,18 +14,19 @@ import aiofastnet
 import psutil
 import pytest
 
-from devenv import relay
+from devenv import forwarder
+from devenv.busypoll import BusyPoll
 from devenv.endpoints import Pod, pods_of
-from devenv.forwarder import give_back
 from devenv.pipe import Side
-from devenv.relay import CONNECTING, HOLDING, LOST, OPEN, Client, Forward, judge
+from devenv.relay import CONNECTING, FRESH_S, HOLDING, LOST, OPEN, Client, Forward, judge
 from devenv.ways import NodeWay, Spec
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 def run(test: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(asyncio.wait_for(test, 60))
+    with asyncio.Runner(loop_factory=forwarder.loop) as runner:
+        runner.run(asyncio.wait_for(test, 60))
 
 
 def free_port() -> int:
@@ -35,18 +35,21 @@ def free_port() -> int:
         return int(probe_.getsockname()[1])
 
 
-@pytest.fixture(params=[0, 1], ids=["by the loop", "by threads"])
-def _led(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A connection keeps its promises whoever leads it."""
-    monkeypatch.setattr(relay, "THREADED", request.param)
+class Here(NodeWay):
+    """This machine in the node's place: it is there, whatever Docker knows."""
+
+    def __init__(self) -> None:
+        super().__init__("", print)
+        self.address = "127.0.0.1"
+
+    async def lost(self) -> str:
+        return ""
 
 
 @asynccontextmanager
 async def forward_to(port: int, hold_s: float = 5.0, kind: str = "tcp") -> AsyncIterator[tuple[Forward, int]]:
-    """Listen on a free port and lead to `port` of this machine, which stands where a node would."""
-    way = NodeWay("", print)
-    way.address = "127.0.0.1"
-    forward = Forward({"name": "x", "node_port": port, "hold_s": hold_s, "probe": kind}, way, None, print)
+    """Listen on a free port and lead to `port` of this machine."""
+    forward = Forward({"name": "x", "node_port": port, "hold_s": hold_s, "probe": kind}, Here(), None, print)
     tasks: set[asyncio.Task[None]] = set()
     loop = asyncio.get_running_loop()
     server = await aiofastnet.create_server(loop, lambda: Client(forward, tasks), "127.0.0.1", 0)
@@ -75,7 +78,7 @@ def abort(writer: asyncio.StreamWriter) -> None:
 async def ended(forward: Forward) -> None:
     """Wait until a forward leads nobody."""
     async with asyncio.timeout(10):
-        while forward.clients or forward.threaded:
+        while forward.clients:
             await asyncio.sleep(0.02)
 
 
@@ -85,7 +88,6 @@ async def echo_all(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
     writer.close()
 
 
-@pytest.mark.usefixtures("_led")
 def test_send_shutdown_then_read_the_whole_answer() -> None:
     async def scenario() -> None:
         sent = bytes(range(256)) * 40_000
@@ -102,7 +104,6 @@ def test_send_shutdown_then_read_the_whole_answer() -> None:
     run(scenario())
 
 
-@pytest.mark.usefixtures("_led")
 def test_a_connection_waits_for_the_service_and_then_goes_through() -> None:
     async def scenario() -> None:
         port = free_port()
@@ -118,7 +119,7 @@ def test_a_connection_waits_for_the_service_and_then_goes_through() -> None:
     run(scenario())
 
 
-class Counting(selectors.DefaultSelector):
+class Counting(BusyPoll):
     """A selector that counts how often the loop asked it."""
 
     asked = 0
@@ -171,7 +172,6 @@ def test_a_fault_of_any_kind_on_the_way_is_told_and_the_connection_is_reset() ->
     run(scenario())
 
 
-@pytest.mark.usefixtures("_led")
 def test_a_reset_of_the_service_is_a_reset_for_the_client_and_touches_no_other() -> None:
     async def reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if await reader.readexactly(1) == b"r":
@@ -181,7 +181,7 @@ def test_a_reset_of_the_service_is_a_reset_for_the_client_and_touches_no_other()
             writer.close()
 
     async def scenario() -> None:
-        async with service(reset) as port, forward_to(port) as (_, local):
+        async with service(reset) as port, forward_to(port) as (forward, local):
             quiet_reader, quiet = await asyncio.open_connection("127.0.0.1", local)
             quiet.write(b"q")
             for _ in range(20):
@@ -189,6 +189,7 @@ def test_a_reset_of_the_service_is_a_reset_for_the_client_and_touches_no_other()
                 writer.write(b"r")
                 with pytest.raises(ConnectionResetError):
                     await reader.read()
+            assert "Connection reset by peer" in forward.last_error
             quiet.write(b"fine")
             assert await quiet_reader.read() == b"fine"
             quiet.close()
@@ -196,7 +197,6 @@ def test_a_reset_of_the_service_is_a_reset_for_the_client_and_touches_no_other()
     run(scenario())
 
 
-@pytest.mark.usefixtures("_led")
 def test_a_client_that_aborts_is_a_reset_for_the_service_and_leaves_nothing_behind() -> None:
     async def scenario() -> None:
         seen: asyncio.Queue[type[BaseException]] = asyncio.Queue()
@@ -216,13 +216,12 @@ def test_a_client_that_aborts_is_a_reset_for_the_service_and_leaves_nothing_behi
                 abort(writer)
                 assert await asyncio.wait_for(seen.get(), 5) is ConnectionResetError
             await ended(forward)
-            assert (forward.clients, forward.threaded, forward.received) == (set(), 0, 100)
+            assert (forward.clients, forward.received) == (set(), 100)
             assert psutil.Process().num_fds() <= before
 
     run(scenario())
 
 
-@pytest.mark.usefixtures("_led")
 def test_a_reader_that_stops_slows_nobody_else_and_fills_no_memory() -> None:
     total, sent = 256 << 20, 0
 
@@ -324,6 +323,39 @@ def test_a_probe_believes_an_answer_and_not_an_open_port() -> None:
     run(scenario())
 
 
+def test_who_asks_is_told_what_is_true_now_though_a_quiet_forward_is_seldom_probed() -> None:
+    async def scenario() -> None:
+        probed, fine = 0, True
+
+        async def redis(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            nonlocal probed
+            probed += 1
+            await reader.readline()
+            writer.write(b"+PONG\r\n" if fine else b"-LOADING\r\n")
+            writer.close()
+
+        async with service(redis) as port, forward_to(port, kind="redis") as (forward, _):
+            watching = asyncio.create_task(forward.watch())
+            async with asyncio.timeout(10):
+                while forward.state != OPEN:
+                    await asyncio.sleep(0.02)
+            await asyncio.sleep(FRESH_S + 0.2)
+            assert probed == 1
+            fine = False
+            await asyncio.gather(*(forward.fresh() for _ in range(10)))
+            assert (forward.state, forward.reason) == (HOLDING, "PING was answered with b'-LOADING\\r\\n'")
+            fine = True
+            async with asyncio.timeout(10):
+                while forward.state != OPEN:
+                    await asyncio.sleep(0.02)
+            seen = probed
+            await asyncio.gather(*(forward.fresh() for _ in range(10)))
+            assert probed == seen, "it was probed within the second"
+            watching.cancel()
+
+    run(scenario())
+
+
 @pytest.mark.parametrize("before", [CONNECTING, OPEN, HOLDING, LOST])
 @pytest.mark.parametrize("lost", ["", "no node"])
 @pytest.mark.parametrize("idle", ["", "no pod"])
@@ -395,6 +427,6 @@ def test_memory_that_a_storm_took_goes_back_to_the_system() -> None:
     later = bytes(1000)  # above it on the heap: glibc gives back by itself only what lies at the end
     before = resident()
     storm.clear()
-    give_back()
+    forwarder.give_back()
     assert resident() < before - (50 << 20)
     assert len(later) == 1000

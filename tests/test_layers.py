@@ -33,15 +33,15 @@ ROWS = (
 )
 # A process of its own, started by `forward`: small, so it shares nothing with the rest.
 APART: dict[str, set[str]] = {
-    "forwarder": {"apiserver", "balancer", "credentials", "endpoints", "relay", "watch", "ways"},
-    "relay": {"endpoints", "pair", "pipe", "probes", "watch", "ways"},
-    "pair": {"pipe"},
+    "forwarder": {"apiserver", "balancer", "busypoll", "credentials", "endpoints", "relay", "watch", "ways"},
+    "relay": {"endpoints", "pipe", "probes", "watch", "ways"},
     "balancer": {"apiserver", "watch"},
     "ways": {"apiserver", "endpoints", "pipe", "tunnel"},
     "tunnel": {"pipe"},
     "endpoints": {"watch"},
     "watch": {"apiserver"},
     "apiserver": {"credentials"},
+    "busypoll": set(),
     "credentials": set(),
     "pipe": set(),
     "probes": set(),

@@ -127,15 +127,18 @@ def test_a_client_that_has_sent_everything_gets_the_rest_of_its_answer() -> None
     run(scenario())
 
 
-@pytest.mark.parametrize("word", [b"break", b"fail"])
-def test_a_connection_that_the_api_server_did_not_end_well_is_reset(word: bytes) -> None:
+@pytest.mark.parametrize(
+    ("word", "why"), [(b"break", "the API server broke the connection"), (b"fail", "the pod does not listen")]
+)
+def test_a_connection_that_the_api_server_did_not_end_well_is_reset(word: bytes, why: str) -> None:
     async def scenario() -> None:
-        async with forward() as (_, local):
+        async with forward() as (one, local):
             reader, writer = await asyncio.open_connection("127.0.0.1", local)
             await reader.readexactly(6)
             writer.write(word)
             with pytest.raises(ConnectionResetError):
                 await reader.read()
+            assert one.last_error == why
 
     run(scenario())
 

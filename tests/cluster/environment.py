@@ -142,6 +142,10 @@ def docker(*args: str) -> str:
     return subprocess.run(["docker", *args], text=True, capture_output=True, check=True).stdout.strip()
 
 
+def node_address(node: str) -> str:
+    return docker("inspect", "--format", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", node)
+
+
 def copied(source: Path, target: Path, names: tuple[str, ...]) -> Path:
     """Copy parts of a project, so that a test may change them."""
     for name in names:

@@ -15,7 +15,7 @@ from pathlib import Path
 import yaml
 
 from tests.cluster import registry as registries
-from tests.cluster.environment import CHECKOUT, FIRST_UP_S, Environment, copied, docker, path
+from tests.cluster.environment import CHECKOUT, FIRST_UP_S, Environment, copied, docker, node_address, path
 
 EVERYWHERE = "0.0.0.0"  # noqa: S104  the nodes reach this host by the gateway of their network
 # Written into a node: the range of its pods, the ways to the other nodes', and where the registry is from there. What
@@ -51,11 +51,7 @@ class Foreign:
     @property
     def address(self) -> str:
         """The API server's address that is not this machine's own."""
-        return f"https://{address(self.nodes[0])}:6443"
-
-
-def address(node: str) -> str:
-    return docker("inspect", "--format", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", node)
+        return f"https://{node_address(self.nodes[0])}:6443"
 
 
 @contextmanager
@@ -109,13 +105,15 @@ def join(there: Foreign, port: int) -> None:
     """Give each node its network, and wait for all to be ready."""
     first = there.nodes[0]
     # The engine of NetworkPolicies looks for an API server on its own node.
-    there.kubectl("-n", "kube-system", "set", "env", "daemonset/policies", f"KUBERNETES_SERVICE_HOST={address(first)}")
+    there.kubectl(
+        "-n", "kube-system", "set", "env", "daemonset/policies", f"KUBERNETES_SERVICE_HOST={node_address(first)}"
+    )
     volumes_on(there, first)
     ranges = {node: pod_range(there, node) for node in there.nodes}
     network = there.context.removeprefix("kind-")
     gateway = docker("network", "inspect", "--format", "{{(index .IPAM.Config 0).Gateway}}", network)
     for node, own in ranges.items():
-        routes = [f"ip route replace {r} via {address(n)}" for n, r in ranges.items() if n != node]
+        routes = [f"ip route replace {r} via {node_address(n)}" for n, r in ranges.items() if n != node]
         script = NETWORK.format(
             pods=PODS, own=own, routes="\n".join(routes), registry=there.registry, gateway=f"{gateway}:{port}"
         )

@@ -5,7 +5,7 @@ import time
 
 import httpx
 
-from tests.cluster.environment import Environment, docker
+from tests.cluster.environment import Environment, node_address
 from tests.waiting import eventually
 
 NAMESPACE = "somabrain-prod"
@@ -19,10 +19,6 @@ def address_of(stack: Environment, name: str, wanted: bool = True, within_s: flo
         if bool(seen) is wanted or time.monotonic() > end:
             return seen
         time.sleep(0.2)
-
-
-def node_address(stack: Environment) -> str:
-    return docker("inspect", "--format", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", stack.node)
 
 
 def expose(stack: Environment, name: str, port: int) -> None:
@@ -44,7 +40,7 @@ def answers(address: str) -> bool:
 
 def test_the_public_service_answers_at_its_address(stack: Environment) -> None:
     address = address_of(stack, "somabrain-public")
-    assert address == node_address(stack)
+    assert address == node_address(stack.node)
     eventually(lambda: answers(address))
 
 
@@ -55,19 +51,19 @@ def test_the_second_service_that_wants_a_port_waits_and_is_told_why(stack: Envir
         while not (told := events(stack, "late")) and time.monotonic() < end:
             time.sleep(0.2)
         assert told == [
-            f"no address: on {node_address(stack)} port 9999/TCP is taken by {NAMESPACE}/somabrain-public",
+            f"no address: on {node_address(stack.node)} port 9999/TCP is taken by {NAMESPACE}/somabrain-public",
         ]
         assert address_of(stack, "late", wanted=False) == ""
         # The address is free again when the first one gives it up.
         typed(stack, "somabrain-public", "ClusterIP")
-        assert address_of(stack, "late") == node_address(stack)
-        eventually(lambda: answers(node_address(stack)))
+        assert address_of(stack, "late") == node_address(stack.node)
+        eventually(lambda: answers(node_address(stack.node)))
     finally:
         stack.kubectl("-n", NAMESPACE, "delete", "service", "late")
         stack.kubectl(
             "-n", NAMESPACE, "patch", "service", "somabrain-public", "-p", '{"spec": {"type": "LoadBalancer"}}'
         )
-    assert address_of(stack, "somabrain-public") == node_address(stack)
+    assert address_of(stack, "somabrain-public") == node_address(stack.node)
 
 
 def test_a_port_of_the_node_itself_is_not_given_away(stack: Environment) -> None:

@@ -1,5 +1,6 @@
 """The forwards on the real cluster: pods, the kubelet, the API server and the node come and go, the ports stay."""
 
+import errno
 import json
 import os
 import signal
@@ -9,6 +10,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -17,7 +19,9 @@ import psycopg
 import pytest
 from redis import Redis
 
-from tests.cluster.environment import Environment, docker
+from devenv import apiserver, endpoints
+from devenv.apiserver import ApiError
+from tests.cluster.environment import Environment, docker, node_address
 from tests.cluster.service import until
 from tests.cluster.storm import Storm
 
@@ -239,6 +243,21 @@ def test_the_data_goes_on_while_the_api_server_is_away(stack: Environment) -> No
     pods = kubectl(stack, "get", "pods", "-l", "app=sb-redis", "-o", "jsonpath={.items[*].metadata.name}")
     # (The API may say for a moment that it is not ready: its Redis was away.)
     until(lambda: pods in stack.run("forward", "status").stdout, f"pods {pods} are known")
+    stack.fine("wait", "all", "--timeout", "60s")
+
+
+def test_an_api_server_that_is_gone_without_a_word_is_noticed_by_the_kernel(stack: Environment) -> None:
+    server = replace(apiserver.read(stack.kubeconfig), url=f"https://{node_address(stack.node)}:6443")
+    events = server.lines("GET", f"{endpoints.path(NAMESPACE)}?watch=1&timeoutSeconds=300", within_s=300)
+    assert b"ADDED" in next(events)
+    dropped = ["PREROUTING", "-t", "raw", "-i", "eth0", "-p", "tcp", "--dport", "6443", "-j", "DROP"]
+    docker("exec", stack.node, "iptables", "-I", *dropped)
+    try:
+        with pytest.raises(ApiError, match=os.strerror(errno.ETIMEDOUT)):
+            list(events)
+    finally:
+        docker("exec", stack.node, "iptables", "-D", *dropped)
+    answers_again(stack)
     stack.fine("wait", "all", "--timeout", "60s")
 
 

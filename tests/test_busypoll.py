@@ -1,0 +1,89 @@
+"""A selector that polls before it sleeps finds what the default one finds, and polls only where that is worth it."""
+
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from selectors import EVENT_READ, EVENT_WRITE
+from threading import Timer
+
+import pytest
+
+from devenv.busypoll import BusyPoll
+
+QUIET_S = 0.2
+
+
+@pytest.fixture
+def ends() -> Iterator[list[tuple[socket.socket, socket.socket]]]:
+    """Pairs of sockets: what the second of a pair sends, the first has to read."""
+    with ExitStack() as stack:
+        pairs = [socket.socketpair() for _ in range(3)]
+        for one in (end for pair in pairs for end in pair):
+            stack.enter_context(one)
+        yield pairs
+
+
+def heard(selector: BusyPoll, *ends: tuple[socket.socket, socket.socket]) -> list[int]:
+    """Let each pair's first have something to read, select, read it, and return who was ready."""
+    for _, there in ends:
+        there.send(b"x")
+    ready = [key.fd for key, _ in selector.select(1)]
+    for here, _ in ends:
+        here.recv(1)
+    return sorted(ready)
+
+
+def test_two_sockets_that_answer_each_other_are_in_a_dialogue(ends: list[tuple[socket.socket, socket.socket]]) -> None:
+    a, b, c = ends
+    with closing(BusyPoll(poll_s=60)) as selector:
+        for here, _ in ends:
+            selector.register(here, EVENT_READ)
+        for turn, dialogue in (
+            ([a], False),
+            ([b], False),
+            ([a], True),
+            ([a], True),
+            ([b], True),
+            ([c], False),
+            ([b], True),
+            ([a], False),
+            ([a], True),
+            ([a, b], False),
+        ):
+            assert heard(selector, *turn) == sorted(here.fileno() for here, _ in turn)
+            assert selector.dialogue is dialogue
+
+
+@pytest.mark.parametrize("dialogue", [True, False])
+def test_a_silence_is_slept_through(ends: list[tuple[socket.socket, socket.socket]], dialogue: bool) -> None:
+    with closing(BusyPoll()) as selector:
+        selector.register(ends[0][0], EVENT_READ)
+        selector.dialogue = dialogue
+        used = time.thread_time()
+        assert selector.select(QUIET_S) == []
+        assert time.thread_time() - used < QUIET_S / 4
+
+
+def test_what_comes_late_ends_the_dialogue(ends: list[tuple[socket.socket, socket.socket]]) -> None:
+    with closing(BusyPoll()) as selector:
+        here, there = ends[0]
+        selector.register(here, EVENT_READ)
+        heard(selector, ends[0])
+        selector.dialogue = True
+        later = Timer(QUIET_S, there.send, [b"x"])
+        later.start()
+        assert [key.fd for key, _ in selector.select(5)] == [here.fileno()]
+        assert not selector.dialogue
+        later.join()
+
+
+def test_a_loop_that_has_other_work_is_not_kept(ends: list[tuple[socket.socket, socket.socket]]) -> None:
+    with closing(BusyPoll()) as selector:
+        here, _ = ends[0]
+        selector.register(here, EVENT_READ | EVENT_WRITE)
+        assert [events for _, events in selector.select(1)] == [EVENT_WRITE]
+        selector.modify(here, EVENT_READ)
+        selector.dialogue = True
+        assert selector.select(0) == []
+        assert selector.dialogue
