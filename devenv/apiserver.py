@@ -54,11 +54,11 @@ class ApiServer:
     def headers(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.token}"} if self.token else {}
 
-    def connect(self, within_s: float) -> HTTPConnection:
+    def connect(self) -> HTTPConnection:
         connection = (
-            HTTPSConnection(self.host, self.port, timeout=within_s, context=self.tls)
+            HTTPSConnection(self.host, self.port, timeout=ANSWERS_WITHIN_S, context=self.tls)
             if self.tls
-            else HTTPConnection(self.host, self.port, timeout=within_s)
+            else HTTPConnection(self.host, self.port, timeout=ANSWERS_WITHIN_S)
         )
         connection.connect()
         for level, option, value in KEEP_ALIVE:
@@ -70,15 +70,17 @@ class ApiServer:
         return dict(json.loads(b"".join(self.lines(method, path, body, media))))
 
     def lines(
-        self, method: str, path: str, body: Any = None, media: str = "application/json", within_s: float = 0
+        self, method: str, path: str, body: Any = None, media: str = "application/json", silence_s: float = 0
     ) -> Iterator[bytes]:
-        """Yield the lines of an answer as they come; `within_s` is the longest silence. Raise ApiError."""
+        """Yield the lines of an answer as they come; `silence_s` is the longest between two. Raise ApiError."""
         data = None if body is None else json.dumps(body).encode()
         headers = {**self.headers, "Accept": "application/json"} | ({"Content-Type": media} if data else {})
         try:
-            with closing(self.connect(within_s or ANSWERS_WITHIN_S)) as connection:
+            with closing(self.connect()) as connection:
                 connection.request(method, path, data, headers)
+                own = connection.sock  # the answer keeps it, the connection may not
                 answer = connection.getresponse()
+                own.settimeout(silence_s or ANSWERS_WITHIN_S)
                 if answer.status >= 400:
                     raise ApiError(f"{method} {path}: {answer.status} {answer.read(4096).decode()}", answer.status)
                 yield from answer

