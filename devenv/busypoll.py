@@ -15,14 +15,15 @@ Ready = list[tuple[SelectorKey, int]]
 class BusyPoll(DefaultSelector):
     """Finds what the default selector finds, a dialogue's next word sooner.
 
-    Two sockets are in a dialogue when one of the last two that were ready is ready again, alone, within `poll_s`. What
-    comes later, or from others, ends it: then a core that polls would be taken from those who have something to do.
+    Two sockets are in a dialogue when twice in a row one of the last two that were ready is ready again, alone, within
+    `poll_s`: the answer comes as soon as the next question. What comes later, or from others, ends it: then a core that
+    polls would be taken from those who have something to do.
     """
 
     def __init__(self, poll_s: float = POLL_S) -> None:
         super().__init__()
         self.poll_s = poll_s
-        self.dialogue = False
+        self.dialogue = self._soon = False
         self._last = (-1, -1)  # the last two different descriptors that were ready
 
     def select(self, timeout: float | None = None) -> Ready:
@@ -37,6 +38,7 @@ class BusyPoll(DefaultSelector):
     def _heard(self, ready: Ready, waited_s: float) -> None:
         heard = ready[0][0].fd
         known = heard in self._last
-        self.dialogue = known and len(ready) == 1 and waited_s < self.poll_s
+        soon = known and len(ready) == 1 and waited_s < self.poll_s
+        self.dialogue, self._soon = soon and self._soon, soon
         if not known:
             self._last = (self._last[1], heard)

@@ -42,11 +42,13 @@ def test_two_sockets_that_answer_each_other_are_in_a_dialogue(ends: list[tuple[s
         for turn, dialogue in (
             ([a], False),
             ([b], False),
-            ([a], True),
+            ([a], False),
             ([a], True),
             ([b], True),
             ([c], False),
+            ([b], False),
             ([b], True),
+            ([a], False),
             ([a], False),
             ([a], True),
             ([a, b], False),
@@ -65,12 +67,27 @@ def test_a_silence_is_slept_through(ends: list[tuple[socket.socket, socket.socke
         assert time.thread_time() - used < QUIET_S / 4
 
 
-def test_what_comes_late_ends_the_dialogue(ends: list[tuple[socket.socket, socket.socket]]) -> None:
-    with closing(BusyPoll()) as selector:
+def test_the_next_word_of_a_dialogue_is_not_slept_for(ends: list[tuple[socket.socket, socket.socket]]) -> None:
+    with closing(BusyPoll(poll_s=60)) as selector:
         here, there = ends[0]
         selector.register(here, EVENT_READ)
-        heard(selector, ends[0])
         selector.dialogue = True
+        later = Timer(QUIET_S, there.send, [b"x"])
+        later.start()
+        used = time.thread_time()
+        assert [key.fd for key, _ in selector.select(5)] == [here.fileno()]
+        assert time.thread_time() - used > QUIET_S / 20
+        later.join()
+
+
+def test_what_comes_late_ends_the_dialogue(ends: list[tuple[socket.socket, socket.socket]]) -> None:
+    with closing(BusyPoll(poll_s=60)) as selector:
+        here, there = ends[0]
+        selector.register(here, EVENT_READ)
+        for _ in range(3):
+            heard(selector, ends[0])
+        assert selector.dialogue
+        selector.poll_s = QUIET_S / 20
         later = Timer(QUIET_S, there.send, [b"x"])
         later.start()
         assert [key.fd for key, _ in selector.select(5)] == [here.fileno()]
