@@ -34,34 +34,34 @@ def heard(selector: BusyPoll, *ends: tuple[socket.socket, socket.socket]) -> lis
     return sorted(ready)
 
 
-def test_two_sockets_that_answer_each_other_are_in_a_dialogue(ends: list[tuple[socket.socket, socket.socket]]) -> None:
+def test_two_sockets_that_answer_each_other_are_polled_for(ends: list[tuple[socket.socket, socket.socket]]) -> None:
     a, b, c = ends
     with closing(BusyPoll(poll_s=60)) as selector:
         for here, _ in ends:
             selector.register(here, EVENT_READ)
-        for turn, dialogue in (
+        for turn, polls in (
             ([a], False),
             ([b], False),
             ([a], False),
+            ([b], True),
+            ([a], True),
             ([a], True),
             ([b], True),
             ([c], False),
             ([b], False),
-            ([b], True),
-            ([a], False),
-            ([a], False),
-            ([a], True),
-            ([a, b], False),
+            ([c], True),
+            ([b, a], False),
+            ([b], False),
         ):
             assert heard(selector, *turn) == sorted(here.fileno() for here, _ in turn)
-            assert selector.dialogue is dialogue
+            assert selector.polls is polls
 
 
-@pytest.mark.parametrize("dialogue", [True, False])
-def test_a_silence_is_slept_through(ends: list[tuple[socket.socket, socket.socket]], dialogue: bool) -> None:
+@pytest.mark.parametrize("polls", [True, False])
+def test_a_silence_is_slept_through(ends: list[tuple[socket.socket, socket.socket]], polls: bool) -> None:
     with closing(BusyPoll()) as selector:
         selector.register(ends[0][0], EVENT_READ)
-        selector.dialogue = dialogue
+        selector.polls = polls
         used = time.thread_time()
         assert selector.select(QUIET_S) == []
         assert time.thread_time() - used < QUIET_S / 4
@@ -71,7 +71,7 @@ def test_the_next_word_of_a_dialogue_is_not_slept_for(ends: list[tuple[socket.so
     with closing(BusyPoll(poll_s=60)) as selector:
         here, there = ends[0]
         selector.register(here, EVENT_READ)
-        selector.dialogue = True
+        selector.polls = True
         later = Timer(QUIET_S, there.send, [b"x"])
         later.start()
         used = time.thread_time()
@@ -80,27 +80,32 @@ def test_the_next_word_of_a_dialogue_is_not_slept_for(ends: list[tuple[socket.so
         later.join()
 
 
-def test_what_comes_late_ends_the_dialogue(ends: list[tuple[socket.socket, socket.socket]]) -> None:
+def test_who_was_slow_is_slept_for(ends: list[tuple[socket.socket, socket.socket]]) -> None:
+    slow, quick, _ = ends
     with closing(BusyPoll(poll_s=60)) as selector:
-        here, there = ends[0]
-        selector.register(here, EVENT_READ)
-        for _ in range(3):
-            heard(selector, ends[0])
-        assert selector.dialogue
+        for here, _ in ends:
+            selector.register(here, EVENT_READ)
+        for one in (slow, quick, slow, quick):
+            heard(selector, one)
+        assert selector.polls
         selector.poll_s = QUIET_S / 20
-        later = Timer(QUIET_S, there.send, [b"x"])
+        later = Timer(QUIET_S, slow[1].send, [b"x"])
         later.start()
-        assert [key.fd for key, _ in selector.select(5)] == [here.fileno()]
-        assert not selector.dialogue
+        assert [key.fd for key, _ in selector.select(5)] == [slow[0].fileno()]
+        slow[0].recv(1)
+        assert selector.polls, "the quick one is next"
+        heard(selector, quick)
+        assert not selector.polls
         later.join()
 
 
 def test_a_loop_that_has_other_work_is_not_kept(ends: list[tuple[socket.socket, socket.socket]]) -> None:
-    with closing(BusyPoll()) as selector:
+    with closing(BusyPoll(poll_s=QUIET_S)) as selector:
         here, _ = ends[0]
         selector.register(here, EVENT_READ | EVENT_WRITE)
         assert [events for _, events in selector.select(1)] == [EVENT_WRITE]
         selector.modify(here, EVENT_READ)
-        selector.dialogue = True
+        selector.polls = True
+        used = time.thread_time()
         assert selector.select(0) == []
-        assert selector.dialogue
+        assert time.thread_time() - used < QUIET_S / 4
