@@ -7,6 +7,7 @@ from base64 import b64decode
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -55,11 +56,8 @@ class ApiServer:
         return {"Authorization": f"Bearer {self.token}"} if self.token else {}
 
     def connect(self) -> HTTPConnection:
-        connection = (
-            HTTPSConnection(self.host, self.port, timeout=ANSWERS_WITHIN_S, context=self.tls)
-            if self.tls
-            else HTTPConnection(self.host, self.port, timeout=ANSWERS_WITHIN_S)
-        )
+        kind = partial(HTTPSConnection, context=self.tls) if self.tls else HTTPConnection
+        connection = kind(self.host, self.port, timeout=ANSWERS_WITHIN_S)
         connection.connect()
         for level, option, value in KEEP_ALIVE:
             connection.sock.setsockopt(level, option, value)

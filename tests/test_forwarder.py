@@ -17,7 +17,7 @@ import pytest
 from devenv import forwarder
 from devenv.busypoll import BusyPoll
 from devenv.endpoints import Pod, pods_of
-from devenv.pipe import Side
+from devenv.pipe import LINGER_NONE, Side
 from devenv.relay import CONNECTING, FRESH_S, HOLDING, LOST, OPEN, Client, Forward, judge
 from devenv.ways import NodeWay, Spec
 
@@ -71,7 +71,7 @@ async def service(handler: Handler, port: int = 0) -> AsyncIterator[int]:
 
 def abort(writer: asyncio.StreamWriter) -> None:
     """End a connection with a reset."""
-    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_NONE)
     writer.transport.abort()
 
 

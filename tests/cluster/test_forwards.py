@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import socket
-import struct
 import subprocess
 import threading
 import time
@@ -21,6 +20,7 @@ from redis import Redis
 
 from devenv import apiserver, endpoints
 from devenv.apiserver import ApiError
+from devenv.pipe import LINGER_NONE
 from tests.cluster.environment import Environment, docker, node_address
 from tests.cluster.service import until
 from tests.cluster.storm import Storm
@@ -183,7 +183,7 @@ def test_clients_that_abort_leave_no_descriptor_and_no_memory_behind(stack: Envi
         for _ in range(times):
             with asking_for(stack, big) as connection:
                 connection.recv(1 << 16)
-                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_NONE)
 
     abort(50)
     time.sleep(1)
