@@ -52,6 +52,7 @@ class End(BackPressure, asyncio.BufferedProtocol):
     # Reading and writing on happen in one step of the loop, so that all connections share one buffer. What could not be
     # sent at once is copied by the transport (aiofastnet; a bytearray's memory is not its own to keep).
     buffer = memoryview(bytearray(CHUNK))
+    who = "the pod"
 
     def __init__(self) -> None:
         self.peer: Side | None = None
@@ -87,7 +88,7 @@ class End(BackPressure, asyncio.BufferedProtocol):
         if peer:
             peer.peer = None
             if exc:
-                peer.reset(str(exc))
+                peer.reset(f"{self.who}: {exc}")
             else:
                 peer.close()
 

@@ -134,6 +134,8 @@ class Forward:
 class Client(End):
     """The local end: waits, unread, until a pod is reached or the hold limit is over."""
 
+    who = "the client"
+
     def __init__(self, forward: Forward, tasks: set[asyncio.Task[None]]) -> None:
         super().__init__()
         self.forward, self.tasks = forward, tasks
@@ -202,5 +204,5 @@ class Client(End):
             self.forward.sent += self.moved
             self.forward.received += self.far.moved if self.far else 0
         if exc:
-            self.fail(str(exc))
+            self.fail(f"{self.who}: {exc}")
         super().connection_lost(exc)

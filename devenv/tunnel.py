@@ -5,6 +5,7 @@ its channel, 0 for data and 1 for errors; the first message of each channel is t
 """
 
 import asyncio
+import socket
 import ssl
 from collections.abc import Mapping
 
@@ -118,14 +119,19 @@ class Tunnel(BackPressure, WSListener):
             self._transport.disconnect(graceful=False)
 
 
-async def open_tunnel(url: str, tls: ssl.SSLContext | None, headers: Mapping[str, str], within_s: float) -> Tunnel:
-    """Return an open tunnel, not yet linked. Raise OSError with what the API server answered."""
+async def open_tunnel(
+    url: str, tls: ssl.SSLContext | None, headers: Mapping[str, str], within_s: float, near: socket.socket | None = None
+) -> Tunnel:
+    """Return an open tunnel, not yet linked. Raise OSError with what the API server answered.
+
+    `near` is a connection to the API server that need not lead to the URL's address; the certificate has to name that.
+    """
     tunnel = Tunnel()
     buffers = TLS_BUFFER if tls else None
     try:
         transport, _ = await ws_connect(
             lambda: tunnel, url, ssl_context=tls, extra_headers={**headers, "Sec-WebSocket-Protocol": CHANNEL},
-            websocket_handshake_timeout=within_s, max_redirects=0,
+            websocket_handshake_timeout=within_s, max_redirects=0, socket_factory=(lambda _: near) if near else None,
             ssl_incoming_bio_size=buffers, ssl_outgoing_bio_size=buffers,
         )  # fmt: skip
     except WSHandshakeError as error:

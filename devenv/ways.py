@@ -1,6 +1,7 @@
 """The two ways from this host to a pod: straight to the node's address, and through the API server."""
 
 import asyncio
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -99,12 +100,17 @@ class NodeWay:
 
 
 class ApiWay:
-    """Through the API server to one of the ready pods, in turn."""
+    """Through the API server to one of the ready pods, in turn.
+
+    `node` is one whose address this host reaches: the API server is asked there, and not at the port that Docker
+    publishes, where a process of Docker's copies every byte once more.
+    """
 
     name = API
 
-    def __init__(self, server: Callable[[], ApiServer]) -> None:
-        self.server, self._turn = server, 0
+    def __init__(self, server: Callable[[], ApiServer], node: NodeWay | None = None) -> None:
+        self.server, self.node, self._turn = server, node, 0
+        self._near = ""  # where the last connection found the API server, if it was at the node
 
     async def dial(self, spec: Spec, pods: list[Pod], sure: bool) -> Side:
         from devenv.tunnel import open_tunnel
@@ -118,14 +124,23 @@ class ApiWay:
         path = f"/api/v1/namespaces/{spec['namespace']}/pods/{pod.name}/portforward?ports={pod.port}"
         url = f"ws{server.url.removeprefix('http')}{path}"
         async with asyncio.timeout(TUNNEL_WITHIN_S):
-            tunnel = await open_tunnel(url, server.tls, server.headers, TUNNEL_WITHIN_S)
+            tunnel = await open_tunnel(url, server.tls, server.headers, TUNNEL_WITHIN_S, await self.near())
         if not sure:
             await asyncio.sleep(REFUSED_WITHIN_S)
             if tunnel.ended:
                 raise OSError(f"pod {pod.name} takes no connection on port {pod.port}")
         return tunnel
 
+    async def near(self) -> socket.socket | None:
+        """Return a connection to the node's API server, or nothing where the kubeconfig's address is the only one."""
+        address = self.node.address if self.node else ""
+        own = await connected(address, API_PORT) if address else None
+        self._near = f"https://{address}:{API_PORT}" if own else ""
+        return own
+
     async def lost(self) -> str:
+        if self.node:
+            await self.node.lost()  # Docker may have given it another address
         with suppress(OSError, TimeoutError):
             async with asyncio.timeout(REACH_WITHIN_S):
                 _, writer = await asyncio.open_connection(self.server().host, self.server().port)
@@ -134,7 +149,20 @@ class ApiWay:
         return f"the API server {self.server().url} cannot be reached"
 
     def describe(self, spec: Spec) -> str:  # noqa: ARG002
-        return f"{API} {self.server().url}"
+        return f"{API} {self._near or self.server().url}"
+
+
+async def connected(address: str, port: int) -> socket.socket | None:
+    """Return a connection to an address of this host's own networks, or nothing."""
+    own = socket.socket()
+    own.setblocking(False)
+    try:
+        async with asyncio.timeout(DIAL_WITHIN_S):
+            await asyncio.get_running_loop().sock_connect(own, (address, port))
+    except (OSError, TimeoutError):
+        own.close()
+        return None
+    return own
 
 
 class NodeFirst:
@@ -172,10 +200,12 @@ class NodeFirst:
 
 async def choose(via: str, node: str, server: Callable[[], ApiServer], say: Callable[[str], None]) -> Way:
     """Return the way that is asked for; by `auto`, the node's first where this host reaches it."""
-    fast, general = NodeWay(node, say), ApiWay(server)
-    if not node or via == API:
-        return general
+    if not node:
+        return ApiWay(server)
+    fast = NodeWay(node, say)
     await fast.find()
     if via == NODE:
         return fast
-    return NodeFirst(fast, general) if (await fast.reaches() if fast.address else sys.platform == "linux") else general
+    reached = await fast.reaches() if fast.address else sys.platform == "linux"
+    general = ApiWay(server, fast if reached else None)
+    return NodeFirst(fast, general) if reached and via != API else general

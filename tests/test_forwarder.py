@@ -189,6 +189,7 @@ def test_a_reset_of_the_service_is_a_reset_for_the_client_and_touches_no_other()
                 writer.write(b"r")
                 with pytest.raises(ConnectionResetError):
                     await reader.read()
+            assert forward.last_error.startswith("the pod: ")
             assert "Connection reset by peer" in forward.last_error
             quiet.write(b"fine")
             assert await quiet_reader.read() == b"fine"
@@ -217,6 +218,7 @@ def test_a_client_that_aborts_is_a_reset_for_the_service_and_leaves_nothing_behi
                 assert await asyncio.wait_for(seen.get(), 5) is ConnectionResetError
             await ended(forward)
             assert (forward.clients, forward.received) == (set(), 100)
+            assert forward.last_error.startswith("the client: ")
             assert psutil.Process().num_fds() <= before
 
     run(scenario())

@@ -18,11 +18,12 @@ from picows import (
     ws_create_server,
 )
 
+from devenv import ways
 from devenv.apiserver import ApiServer
 from devenv.endpoints import Pod
 from devenv.relay import Client, Forward
-from devenv.ways import ApiWay
-from tests.test_forwarder import ended, run
+from devenv.ways import ApiWay, NodeWay
+from tests.test_forwarder import Here, ended, free_port, run
 
 PATH = b"/api/v1/namespaces/here/pods/pod-1/portforward?ports=6379"
 TOLD_PORT = (6379).to_bytes(2, "little")
@@ -83,11 +84,14 @@ def upgrade(request: WSUpgradeRequest) -> WSUpgradeResponseWithListener:
 
 
 @asynccontextmanager
-async def forward(namespace: str = "here", hold_s: float = 5.0) -> AsyncIterator[tuple[Forward, int]]:
-    api = await ws_create_server(upgrade, "127.0.0.1", 0)
-    server = ApiServer(f"http://127.0.0.1:{api.sockets[0].getsockname()[1]}", token="secret")  # noqa: S106
+async def forward(
+    namespace: str = "here", hold_s: float = 5.0, port: int = 0, told: int = 0, node: NodeWay | None = None
+) -> AsyncIterator[tuple[Forward, int]]:
+    """Listen on a free port and lead to the pod; the API server has `port`, the kubeconfig says `told`."""
+    api = await ws_create_server(upgrade, "127.0.0.1", port)
+    server = ApiServer(f"http://127.0.0.1:{told or api.sockets[0].getsockname()[1]}", token="secret")  # noqa: S106
     spec = {"name": "x", "namespace": namespace, "service": "s", "hold_s": hold_s, "probe": "tcp"}
-    one = One(spec, ApiWay(lambda: server), None, print)
+    one = One(spec, ApiWay(lambda: server, node), None, print)
     tasks: set[asyncio.Task[None]] = set()
     client = partial(Client, one, tasks)
     listener = await aiofastnet.create_server(asyncio.get_running_loop(), client, "127.0.0.1", 0)
@@ -151,6 +155,23 @@ def test_what_the_api_server_answers_instead_is_the_reason() -> None:
                 await reader.read()
             assert "404" in one.last_error
             assert "no such pod" in one.last_error
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("at_the_node", [True, False])
+def test_the_api_server_is_asked_at_the_node_or_else_where_the_kubeconfig_says(
+    at_the_node: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port, nobody = free_port(), free_port()
+    monkeypatch.setattr(ways, "API_PORT", port if at_the_node else nobody)
+
+    async def scenario() -> None:
+        async with forward(port=port, told=nobody if at_the_node else port, node=Here()) as (one, local):
+            reader, writer = await asyncio.open_connection("127.0.0.1", local)
+            assert await reader.readexactly(6) == b"hello "
+            writer.close()
+            assert one.way.describe(one.spec) == f"api {'https' if at_the_node else 'http'}://127.0.0.1:{port}"
 
     run(scenario())
 

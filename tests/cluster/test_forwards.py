@@ -52,7 +52,9 @@ def way(stack: Environment, request: pytest.FixtureRequest) -> Iterator[str]:
     stack.fine("forward", "start", "--via", via)
     stack.fine("wait", "all")
     seen = stack.fine("forward", "status")
-    assert seen.count(f" {request.param} ") == len(stack.ports)
+    there = node_address(stack.node)
+    leads = {"node": f" node {there}:", "api": f" api https://{there}:6443 "}[request.param]
+    assert seen.count(leads) == len(stack.ports)
     yield request.param
     if via == "api":
         stack.fine("forward", "start")
