@@ -187,6 +187,9 @@ def routes(where: Folder, at: Path) -> Iterator[list[Route]]:
         found = [direct, *(devenv_route(via, spec, both, where, at, stack) for via in ("node", "api"))]
         last = "-n {namespace} port-forward svc/{service} {local}:{remote}"
         found.append(other_route("kubectl", kubectl, last, both, at, stack))
+        # Where devenv asks it: without Docker's process in front of the port that the kubeconfig names.
+        at_node = [*kubectl, "--server", f"https://{direct.host}:6443"]
+        found.append(other_route("kubectl, node's", at_node, last, both, at, stack))
         if find_spec("kr8s"):
             found.append(other_route("kr8s", kr8s, "{namespace} {service} {remote} {local}", both, at, stack))
         yield found
