@@ -2,10 +2,12 @@
 
 import asyncio
 import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any, Protocol
 
 import aiofastnet
@@ -123,8 +125,16 @@ class ApiWay:
         server = self.server()
         path = f"/api/v1/namespaces/{spec['namespace']}/pods/{pod.name}/portforward?ports={pod.port}"
         url = f"ws{server.url.removeprefix('http')}{path}"
+        dial = partial(open_tunnel, url, server.tls, server.headers, TUNNEL_WITHIN_S)
         async with asyncio.timeout(TUNNEL_WITHIN_S):
-            tunnel = await open_tunnel(url, server.tls, server.headers, TUNNEL_WITHIN_S, await self.near())
+            near = await self.near()
+            try:
+                tunnel = await dial(near)
+            except ssl.SSLError:  # a stranger has that address: the node had it before, or it is another network's
+                if not near:
+                    raise
+                self._near = ""
+                tunnel = await dial()
         if not sure:
             await asyncio.sleep(REFUSED_WITHIN_S)
             if tunnel.ended:

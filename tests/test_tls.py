@@ -157,12 +157,17 @@ def test_what_cannot_be_used_is_told(authority: Pair) -> None:
     assert certificates.read_authority(good) is None
 
 
-def serve(pair: Pair, folder: Path) -> int:
-    """Answer handshakes with a certificate, in a thread; return the port."""
+def serving(pair: Pair, folder: Path) -> ssl.SSLContext:
     chain = folder / "served.pem"
     chain.write_text(pair.certificate + pair.key)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(chain)
+    return context
+
+
+def serve(pair: Pair, folder: Path) -> int:
+    """Answer handshakes with a certificate, in a thread; return the port."""
+    context = serving(pair, folder)
     listener = socket.create_server(("127.0.0.1", 0))
 
     def answer() -> None:

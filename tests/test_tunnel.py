@@ -1,9 +1,12 @@
 """A connection through the API server, over a real WebSocket: what the API server does, the client sees."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 
 import aiofastnet
 import pytest
@@ -20,10 +23,12 @@ from picows import (
 
 from devenv import ways
 from devenv.apiserver import ApiServer
+from devenv.certificates import issue, new_authority
 from devenv.endpoints import Pod
 from devenv.relay import Client, Forward
-from devenv.ways import ApiWay, NodeWay
+from devenv.ways import ApiWay, Way
 from tests.test_forwarder import Here, ended, free_port, run
+from tests.test_tls import serve, serving
 
 PATH = b"/api/v1/namespaces/here/pods/pod-1/portforward?ports=6379"
 TOLD_PORT = (6379).to_bytes(2, "little")
@@ -84,14 +89,28 @@ def upgrade(request: WSUpgradeRequest) -> WSUpgradeResponseWithListener:
 
 
 @asynccontextmanager
-async def forward(
-    namespace: str = "here", hold_s: float = 5.0, port: int = 0, told: int = 0, node: NodeWay | None = None
-) -> AsyncIterator[tuple[Forward, int]]:
-    """Listen on a free port and lead to the pod; the API server has `port`, the kubeconfig says `told`."""
-    api = await ws_create_server(upgrade, "127.0.0.1", port)
-    server = ApiServer(f"http://127.0.0.1:{told or api.sockets[0].getsockname()[1]}", token="secret")  # noqa: S106
+async def api_server(port: int = 0, tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
+    """Listen, and yield the port."""
+    api = await ws_create_server(upgrade, "127.0.0.1", port, ssl=tls)
+    try:
+        yield api.sockets[0].getsockname()[1]
+    finally:
+        api.close()
+
+
+@asynccontextmanager
+async def forward(namespace: str = "here", hold_s: float = 5.0) -> AsyncIterator[tuple[Forward, int]]:
+    async with api_server() as port:
+        server = ApiServer(f"http://127.0.0.1:{port}", token="secret")  # noqa: S106
+        async with forward_by(ApiWay(lambda: server), namespace, hold_s) as found:
+            yield found
+
+
+@asynccontextmanager
+async def forward_by(way: Way, namespace: str = "here", hold_s: float = 5.0) -> AsyncIterator[tuple[Forward, int]]:
+    """Listen on a free port and lead to the pod."""
     spec = {"name": "x", "namespace": namespace, "service": "s", "hold_s": hold_s, "probe": "tcp"}
-    one = One(spec, ApiWay(lambda: server, node), None, print)
+    one = One(spec, way, None, print)
     tasks: set[asyncio.Task[None]] = set()
     client = partial(Client, one, tasks)
     listener = await aiofastnet.create_server(asyncio.get_running_loop(), client, "127.0.0.1", 0)
@@ -99,7 +118,6 @@ async def forward(
         yield one, listener.sockets[0].getsockname()[1]
     finally:
         listener.close()
-        api.close()
 
 
 def test_a_service_that_speaks_first_is_heard_and_all_comes_back() -> None:
@@ -159,19 +177,27 @@ def test_what_the_api_server_answers_instead_is_the_reason() -> None:
     run(scenario())
 
 
-@pytest.mark.parametrize("at_the_node", [True, False])
+@pytest.mark.parametrize("at_the_node", ["the API server", "nobody", "a stranger"])
 def test_the_api_server_is_asked_at_the_node_or_else_where_the_kubeconfig_says(
-    at_the_node: bool, monkeypatch: pytest.MonkeyPatch
+    at_the_node: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    port, nobody = free_port(), free_port()
-    monkeypatch.setattr(ways, "API_PORT", port if at_the_node else nobody)
+    """Its certificate names the kubeconfig's host, and not the node's address."""
+    port, nobody, now = free_port(), free_port(), datetime.now(UTC)
+    ours, theirs = (new_authority("x", "localhost", now) for _ in range(2))
+    there = {"the API server": port, "nobody": nobody, "a stranger": serve(issue(theirs, "localhost", now), tmp_path)}
+    monkeypatch.setattr(ways, "API_PORT", there[at_the_node])
+    trusted = ssl.create_default_context(cadata=ours.certificate)
+    told = nobody if at_the_node == "the API server" else port
+    server = ApiServer(f"https://localhost:{told}", trusted, "secret")
 
     async def scenario() -> None:
-        async with forward(port=port, told=nobody if at_the_node else port, node=Here()) as (one, local):
+        tls = serving(issue(ours, "localhost", now), tmp_path)
+        async with api_server(port, tls), forward_by(ApiWay(lambda: server, Here())) as (one, local):
             reader, writer = await asyncio.open_connection("127.0.0.1", local)
             assert await reader.readexactly(6) == b"hello "
             writer.close()
-            assert one.way.describe(one.spec) == f"api {'https' if at_the_node else 'http'}://127.0.0.1:{port}"
+            where = "127.0.0.1" if at_the_node == "the API server" else "localhost"
+            assert one.way.describe(one.spec) == f"api https://{where}:{port}"
 
     run(scenario())
 
