@@ -20,7 +20,7 @@ from devenv.state import Folder
 
 ANSWERS_WITHIN_S = 20.0
 ASKED_WITHIN_S = 10.0  # more than a probe that gets no answer takes
-AUTO, NODE = "auto", "node"  # ways: that which the process chooses, and the node's own; see ways.py
+AUTO, NODE = "auto", "node"  # ways: that which the process chooses, and the node's own; see node_first.py
 LOG_BYTES = 4 << 20
 
 

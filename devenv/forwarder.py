@@ -26,9 +26,9 @@ from devenv.apiserver import ApiServer
 from devenv.balancer import Balancer
 from devenv.busypoll import BusyPoll
 from devenv.credentials import CredentialsError
+from devenv.node_first import choose
 from devenv.relay import Client, Forward
 from devenv.watch import Watch
-from devenv.ways import choose
 
 BACKLOG = 1024
 AGAIN_S = 1.0  # before a task that failed is started again

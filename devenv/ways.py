@@ -4,7 +4,6 @@ import asyncio
 import socket
 import ssl
 import subprocess
-import sys
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -97,6 +96,20 @@ class NodeWay:
             return False
         return True
 
+    async def api_server(self) -> socket.socket | None:
+        """Return a connection to the node's own API server, or nothing."""
+        if not self.address:
+            return None
+        own = socket.socket()
+        own.setblocking(False)
+        try:
+            async with asyncio.timeout(DIAL_WITHIN_S):
+                await asyncio.get_running_loop().sock_connect(own, (self.address, API_PORT))
+        except (OSError, TimeoutError):
+            own.close()
+            return None
+        return own
+
     def describe(self, spec: Spec) -> str:
         return f"{NODE} {self.address or '?'}:{spec['node_port']}"
 
@@ -112,7 +125,7 @@ class ApiWay:
 
     def __init__(self, server: Callable[[], ApiServer], node: NodeWay | None = None) -> None:
         self.server, self.node, self._turn = server, node, 0
-        self._near = ""  # where the last connection found the API server, if it was at the node
+        self._near = False  # whether the last connection found the API server at the node
 
     async def dial(self, spec: Spec, pods: list[Pod], sure: bool) -> Side:
         from devenv.tunnel import open_tunnel
@@ -127,26 +140,20 @@ class ApiWay:
         url = f"ws{server.url.removeprefix('http')}{path}"
         dial = partial(open_tunnel, url, server.tls, server.headers, TUNNEL_WITHIN_S)
         async with asyncio.timeout(TUNNEL_WITHIN_S):
-            near = await self.near()
+            near = await self.node.api_server() if self.node else None
+            self._near = near is not None
             try:
                 tunnel = await dial(near)
             except ssl.SSLError:  # a stranger has that address: the node had it before, or it is another network's
                 if not near:
                     raise
-                self._near = ""
+                self._near = False
                 tunnel = await dial()
         if not sure:
             await asyncio.sleep(REFUSED_WITHIN_S)
             if tunnel.ended:
                 raise OSError(f"pod {pod.name} takes no connection on port {pod.port}")
         return tunnel
-
-    async def near(self) -> socket.socket | None:
-        """Return a connection to the node's API server, or nothing where the kubeconfig's address is the only one."""
-        address = self.node.address if self.node else ""
-        own = await connected(address, API_PORT) if address else None
-        self._near = f"https://{address}:{API_PORT}" if own else ""
-        return own
 
     async def lost(self) -> str:
         if self.node:
@@ -159,63 +166,5 @@ class ApiWay:
         return f"the API server {self.server().url} cannot be reached"
 
     def describe(self, spec: Spec) -> str:  # noqa: ARG002
-        return f"{API} {self._near or self.server().url}"
-
-
-async def connected(address: str, port: int) -> socket.socket | None:
-    """Return a connection to an address of this host's own networks, or nothing."""
-    own = socket.socket()
-    own.setblocking(False)
-    try:
-        async with asyncio.timeout(DIAL_WITHIN_S):
-            await asyncio.get_running_loop().sock_connect(own, (address, port))
-    except (OSError, TimeoutError):
-        own.close()
-        return None
-    return own
-
-
-class NodeFirst:
-    """The node's way, and the API server's where that does not lead to a pod which is ready.
-
-    kube-proxy learns of a pod later than we do, and last of all when the node itself has started again.
-    """
-
-    name = NODE
-
-    def __init__(self, node: NodeWay, api: ApiWay) -> None:
-        self.node, self.api = node, api
-        self._last: dict[str, Way] = {}  # by the forward's name
-
-    async def dial(self, spec: Spec, pods: list[Pod], sure: bool) -> Side:
-        try:
-            far = await self.node.dial(spec, pods, sure)
-            self._last[spec["name"]] = self.node
-        except OSError as error:
-            await self.node.lost()  # the node may have another address now
-            try:
-                far = await self.api.dial(spec, pods, sure=False)
-            except (OSError, TimeoutError):
-                raise error from None
-            self._last[spec["name"]] = self.api
-        return far
-
-    async def lost(self) -> str:
-        return await self.node.lost()
-
-    def describe(self, spec: Spec) -> str:
-        """Return the way that the last connection went."""
-        return self._last.get(spec["name"], self.node).describe(spec)
-
-
-async def choose(via: str, node: str, server: Callable[[], ApiServer], say: Callable[[str], None]) -> Way:
-    """Return the way that is asked for; by `auto`, the node's first where this host reaches it."""
-    if not node:
-        return ApiWay(server)
-    fast = NodeWay(node, say)
-    await fast.find()
-    if via == NODE:
-        return fast
-    reached = await fast.reaches() if fast.address else sys.platform == "linux"
-    general = ApiWay(server, fast if reached else None)
-    return NodeFirst(fast, general) if reached and via != API else general
+        at_node = self._near and self.node
+        return f"{API} {f'https://{at_node.address}:{API_PORT}' if at_node else self.server().url}"

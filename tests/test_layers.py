@@ -33,9 +33,10 @@ ROWS = (
 )
 # A process of its own, started by `forward`: small, so it shares nothing with the rest.
 APART: dict[str, set[str]] = {
-    "forwarder": {"apiserver", "balancer", "busypoll", "credentials", "endpoints", "relay", "watch", "ways"},
+    "forwarder": {"apiserver", "balancer", "busypoll", "credentials", "endpoints", "node_first", "relay", "watch"},
     "relay": {"endpoints", "pipe", "probes", "watch", "ways"},
     "balancer": {"apiserver", "watch"},
+    "node_first": {"apiserver", "endpoints", "pipe", "ways"},
     "ways": {"apiserver", "endpoints", "pipe", "tunnel"},
     "tunnel": {"pipe"},
     "endpoints": {"watch"},
