@@ -9,9 +9,10 @@ from typing import Any
 from devenv.apiserver import ApiError, ApiServer
 
 GONE = 410  # the resource version is too old to go on from (Kubernetes API concepts, "410 Gone responses")
-# The server ends a watch after this time and a new one goes on from there: a silence that is longer means that
-# nobody is left at the other end. A host that is gone without a packet is found sooner, by the kernel (apiserver.py).
-WATCH_S, SILENCE_S = 60, 75
+# The server ends a watch after this time and a new one goes on from there. Meanwhile it sends a bookmark each minute
+# (k8s.io/apiserver, pkg/storage/cacher/cacher.go): a silence that is longer means that nobody is left at the other end.
+# A host that is gone without a packet is found sooner, by the kernel (apiserver.py).
+WATCH_S, SILENCE_S = 300, 75
 PAUSE_S = 0.5
 
 Object = Mapping[str, Any]
