@@ -191,7 +191,8 @@ class Client(End):
         self.reset(why)
 
     def reset(self, why: str) -> None:
-        self.fail(why)
+        # Postgres resets every encrypted connection that its client ends: it does not read TLS's own last word.
+        self.fail(f"{why}, after the client's end" if self.ended else why)
         super().reset(why)
 
     def fail(self, why: str) -> None:

@@ -198,6 +198,23 @@ def test_a_reset_of_the_service_is_a_reset_for_the_client_and_touches_no_other()
     run(scenario())
 
 
+def test_a_reset_that_follows_the_client_s_own_end_is_told_as_such() -> None:
+    async def reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        abort(writer)
+
+    async def scenario() -> None:
+        async with service(reset) as port, forward_to(port) as (forward, local):
+            reader, writer = await asyncio.open_connection("127.0.0.1", local)
+            writer.write_eof()
+            with pytest.raises(ConnectionResetError):
+                await reader.read()
+            assert forward.last_error.startswith("the pod: ")
+            assert forward.last_error.endswith("reset by peer, after the client's end")
+
+    run(scenario())
+
+
 def test_a_client_that_aborts_is_a_reset_for_the_service_and_leaves_nothing_behind() -> None:
     async def scenario() -> None:
         seen: asyncio.Queue[type[BaseException]] = asyncio.Queue()
