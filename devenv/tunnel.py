@@ -131,7 +131,7 @@ async def open_tunnel(
     try:
         transport, _ = await ws_connect(
             lambda: tunnel, url, ssl_context=tls, extra_headers={**headers, "Sec-WebSocket-Protocol": CHANNEL},
-            websocket_handshake_timeout=within_s, max_redirects=0, socket_factory=(lambda _: near) if near else None,
+            websocket_handshake_timeout=within_s, max_redirects=0, socket_factory=lambda _: near,
             ssl_incoming_bio_size=buffers, ssl_outgoing_bio_size=buffers,
         )  # fmt: skip
     except WSHandshakeError as error:

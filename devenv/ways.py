@@ -87,27 +87,23 @@ class NodeWay:
     async def reaches(self) -> bool:
         """Whether this host can reach the node's address at all: a refusal is an answer too."""
         try:
-            async with asyncio.timeout(REACH_WITHIN_S):
-                _, writer = await asyncio.open_connection(self.address, API_PORT)
-            writer.close()
+            (await self.api_server(REACH_WITHIN_S)).close()
         except ConnectionRefusedError:
             return True
-        except (OSError, TimeoutError):
+        except OSError:
             return False
         return True
 
-    async def api_server(self) -> socket.socket | None:
-        """Return a connection to the node's own API server, or nothing."""
-        if not self.address:
-            return None
+    async def api_server(self, within_s: float) -> socket.socket:
+        """Return a connection to the node's own API server. Raise OSError, of which TimeoutError is one."""
         own = socket.socket()
         own.setblocking(False)
         try:
-            async with asyncio.timeout(DIAL_WITHIN_S):
+            async with asyncio.timeout(within_s):
                 await asyncio.get_running_loop().sock_connect(own, (self.address, API_PORT))
-        except (OSError, TimeoutError):
+        except BaseException:
             own.close()
-            return None
+            raise
         return own
 
     def describe(self, spec: Spec) -> str:
@@ -140,20 +136,26 @@ class ApiWay:
         url = f"ws{server.url.removeprefix('http')}{path}"
         dial = partial(open_tunnel, url, server.tls, server.headers, TUNNEL_WITHIN_S)
         async with asyncio.timeout(TUNNEL_WITHIN_S):
-            near = await self.node.api_server() if self.node else None
-            self._near = near is not None
+            near = await self.near()
             try:
                 tunnel = await dial(near)
             except ssl.SSLError:  # a stranger has that address: the node had it before, or it is another network's
                 if not near:
                     raise
-                self._near = False
-                tunnel = await dial()
+                near, tunnel = None, await dial()
+            self._near = near is not None
         if not sure:
             await asyncio.sleep(REFUSED_WITHIN_S)
             if tunnel.ended:
                 raise OSError(f"pod {pod.name} takes no connection on port {pod.port}")
         return tunnel
+
+    async def near(self) -> socket.socket | None:
+        """Return a connection to the API server at the node, or nothing where there is none."""
+        if self.node and self.node.address:
+            with suppress(OSError):
+                return await self.node.api_server(DIAL_WITHIN_S)
+        return None
 
     async def lost(self) -> str:
         if self.node:
