@@ -23,10 +23,40 @@ class Forbidden(DevenvError):
     """The API server does not let these credentials do it."""
 
 
+class NotFound(DevenvError):
+    """The API server has nothing at this path: no such object, or nothing that it would be in."""
+
+
+class Invalid(DevenvError):
+    """The API server does not take an object as it is."""
+
+
+class Unreachable(DevenvError):
+    """The API server did not answer, or said that it cannot at the moment: the same request may succeed later."""
+
+
+class Conflict(DevenvError):
+    """Another has changed the object meanwhile, or created it."""
+
+
+class NoSuchNamespace(DevenvError):
+    """The namespace of an object is not in the cluster."""
+
+
+class NoSuchKind(DevenvError):
+    """The cluster does not serve objects of a kind, or not yet."""
+
+
 class TimedOut(DevenvError):
     """A wait came to its end and the thing waited for was not there."""
 
     exit_code = TIMED_OUT
+
+
+class Interrupted(DevenvError):
+    """The person ended the command. The text says what became of what had been done by then."""
+
+    exit_code = INTERRUPTED
 
 
 @dataclass(eq=False)  # not frozen: Python writes the traceback into the exception

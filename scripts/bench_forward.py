@@ -1,8 +1,8 @@
-"""Compare devenv's forwards, by both ways, with `kubectl port-forward`, kr8s and the direct address.
+"""Compare devenv's forwards, by both routes, with `kubectl port-forward`, kr8s and the direct address.
 
     devenv up && .venv/bin/python scripts/bench_forward.py [--rounds 3] [-o json]
 
-All lead to the stack's Redis at the same time, and to a pod that does nothing but send and take bytes, and are measured
+All go to the stack's Redis at the same time, and to a pod that does nothing but send and take bytes, and are measured
 in turn, round after round, so that a busy machine is busy for each of them. Printed are medians over the rounds, and
 ratios to kubectl. Needs redis-benchmark (Debian: redis-tools); kr8s is compared where it is installed (pip install
 kr8s). The pod's namespace, bench-forward, is made and deleted.
@@ -22,7 +22,8 @@ from tempfile import TemporaryDirectory
 
 from bench_routes import Route, asked, routes
 
-from devenv import config, state
+from devenv.project import settings
+from devenv.system import state
 
 QUIET_S = 120
 
@@ -43,7 +44,7 @@ def requests(clients: int, count: int) -> Callable[[Route], dict[str, float]]:
 
 
 def bulk(route: Route) -> dict[str, float]:
-    """MB a second, each way."""
+    """MB a second, in each direction."""
     total, block = (1 << 29 if route.fast else 1 << 27), bytes(1 << 20)
     with socket.create_connection((route.host, route.bulk)) as connection:
         begun = time.perf_counter()
@@ -74,11 +75,11 @@ def connections(route: Route) -> dict[str, float]:
     return {"connections/s": count / (time.perf_counter() - begun)}
 
 
-def idle(ways: Sequence[Route]) -> Iterator[tuple[str, dict[str, float]]]:
+def idle(all_routes: Sequence[Route]) -> Iterator[tuple[str, dict[str, float]]]:
     """Percent of one core over quiet seconds, which are the same for all, and resident megabytes."""
-    before = {route.name: route.used_s() for route in ways}
+    before = {route.name: route.used_s() for route in all_routes}
     time.sleep(QUIET_S)
-    for route in ways:
+    for route in all_routes:
         used = 100 * (route.used_s() - before[route.name]) / QUIET_S
         yield route.name, {"idle CPU %": used, "resident MB": route.resident()}
 
@@ -91,21 +92,21 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--output", "-o", choices=("text", "json"), default="text")
     chosen = parser.parse_args()
-    where = state.folder(config.load(Path("pyproject.toml"), os.environ, {}).project.name)
+    where = state.folder(settings.load(Path("pyproject.toml"), os.environ, {}).project.name)
     if not where.forwards.exists():
         sys.exit("no forwards: run `devenv up` first")
     seen: dict[str, dict[str, list[float]]] = {}
-    with TemporaryDirectory() as temporary, routes(where, Path(temporary)) as ways:
-        for name, values in idle([route for route in ways if route.processes]):
+    with TemporaryDirectory() as temporary, routes(where, Path(temporary)) as all_routes:
+        for name, values in idle([route for route in all_routes if route.processes]):
             note(seen, name, values)
         for number in range(chosen.rounds):
             print(f"round {number + 1} of {chosen.rounds}", file=sys.stderr)
-            # Forth and back: what one leaves the cluster to clean up would always meet the same other.
-            order = ways if number % 2 == 0 else ways[::-1]
+            # In both orders: what one leaves the cluster to clean up would otherwise always slow the same other one.
+            order = all_routes if number % 2 == 0 else all_routes[::-1]
             for measure in MEASURES:
                 for route in order:
                     note(seen, route.name, measure(route))
-        for route in ways:
+        for route in all_routes:
             if route.processes:
                 note(seen, route.name, {"resident MB afterwards": route.resident()})
     show(seen, chosen.output)

@@ -22,8 +22,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from devenv import apiserver, config, state
-from devenv.watch import Object, Watch
+from devenv.forwarder.apiserver import Kubeconfig
+from devenv.forwarder.watch import Object, Watch
+from devenv.project import settings
+from devenv.system import state
 
 SETTLED_S = 3.0
 WITHIN_S = 180.0
@@ -54,10 +56,10 @@ class Asking:
 class Readiness:
     """The moments at which a watch told that a pod with these labels had become Ready."""
 
-    def __init__(self, server: apiserver.ApiServer, namespace: str, labels: dict[str, str]) -> None:
+    def __init__(self, server: Kubeconfig, namespace: str, labels: dict[str, str]) -> None:
         self._labels, self._before = labels, True
         self.moments: list[float] = []
-        self._pods = Watch(lambda: server, f"/api/v1/namespaces/{namespace}/pods", self._changed)
+        self._pods = Watch(server, f"/api/v1/namespaces/{namespace}/pods", self._changed)
         self._pods.start()
 
     def _changed(self) -> None:
@@ -111,10 +113,10 @@ def main() -> None:
     parser.add_argument("--times", type=int, default=5)
     parser.add_argument("--restarts", type=int, default=3)
     chosen = parser.parse_args()
-    where = state.folder(config.load(Path("pyproject.toml"), os.environ, {}).project.name)
+    where = state.folder(settings.load(Path("pyproject.toml"), os.environ, {}).project.name)
     spec = state.read_json(where.forwards) or sys.exit("no forwards: run `devenv up` first")
     redis = next(f for f in spec["forwards"] if f["probe"] == "redis")
-    server = apiserver.read(where.kubeconfig)
+    server = Kubeconfig(where.kubeconfig, print)
     services = f"/api/v1/namespaces/{redis['namespace']}/services"
     labels = server.ask("GET", f"{services}/{redis['service']}")["spec"]["selector"]
     asking, readiness = Asking(redis["local_port"]), Readiness(server, redis["namespace"], labels)

@@ -1,4 +1,4 @@
-"""The ways that scripts/bench_forward.py compares, all open at the same time."""
+"""The routes that scripts/bench_forward.py compares, all open at the same time."""
 
 import json
 import shutil
@@ -15,14 +15,14 @@ from typing import Any
 
 import psutil
 
-from devenv import process
-from devenv.state import Folder
+from devenv.system import process
+from devenv.system.state import Folder
 
 Forwards = Sequence[dict[str, Any]]
 
 BULK = "bench-forward"  # the pod, its namespace, Service and forward
 REMOTE = {"sb-redis": 6379, BULK: 7777}
-# Redis would be the slowest on the way: each line is answered with PONG, or asks to send or to take so many bytes.
+# Redis would be the slowest part: each line is answered with PONG, or asks to send or to take so many bytes.
 BULK_SERVER = """
 import socketserver
 
@@ -58,7 +58,7 @@ with service.portforward(remote_port=int(sys.argv[4]), local_port=int(sys.argv[5
 
 @dataclass(frozen=True)
 class Route:
-    """A way to Redis and to the pod: where they are reached, and the processes that lead on, if there are any."""
+    """A route to Redis and to the pod: where they are reached, and the processes that forward, if there are any."""
 
     name: str
     host: str
@@ -143,8 +143,8 @@ def bulk_pod(kubectl: list[str], namespace: str) -> Iterator[int]:
 
 
 def node_address(node: str) -> str:
-    template = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
-    return process.run(["docker", "inspect", "--format", template, node]).strip()
+    template = "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}"
+    return process.run(["docker", "inspect", "--format", template, node]).split()[0]
 
 
 def devenv_route(
@@ -173,7 +173,7 @@ def other_route(name: str, argv: list[str], last: str, forwards: Forwards, at: P
 
 @contextmanager
 def routes(where: Folder, at: Path) -> Iterator[list[Route]]:
-    """Start every way to the same two Services; `at` is an empty folder for their files."""
+    """Start every route to the same two Services; `at` is an empty folder for their files."""
     spec = json.loads(where.forwards.read_text())
     redis = next(f for f in spec["forwards"] if f["probe"] == "redis")
     kubectl = ["kubectl", "--kubeconfig", str(where.kubeconfig)]

@@ -7,6 +7,7 @@ PATH=$PWD/.venv/bin:$PATH
 ruff check .
 ruff format --check .
 mypy
+lint-imports --no-cache
 # Whatever starts as a shell script is one, whatever its name.
 mapfile -t scripts < <(git grep --files-with-matches --extended-regexp '^#!/(usr/)?bin/(env )?(ba)?sh')
 shellcheck "${scripts[@]}"

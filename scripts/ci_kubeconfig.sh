@@ -1,19 +1,29 @@
 #!/usr/bin/env bash
 # Inside a GitHub job: writes the file $KUBECONFIG, with which the job is itself to a cluster. No key is stored: GitHub
-# vouches for the job by a token that lives for minutes, and the API server was told to believe GitHub (docs/production.md).
+# vouches for the job, and the API server was told to believe GitHub (docs/production.md). GitHub's tokens live for
+# minutes, a release longer, so the file has none: it names the program that asks for the next one.
 #
 #   CLUSTER_URL and CLUSTER_CA (PEM) name the cluster, CLUSTER_AUDIENCE whom the token is for.
 set -euo pipefail
+# GitHub gives an empty text for a variable that is not there.
+missing="set this variable of the environment in the repository's settings (docs/production.md)"
+: "${CLUSTER_URL:?$missing}" "${CLUSTER_CA:?$missing}" "${CLUSTER_AUDIENCE:?$missing}"
+: "${ACTIONS_ID_TOKEN_REQUEST_URL:?the job needs the permission id-token: write}"
+plugin=$(cd "$(dirname "$0")" && pwd)/ci_credential.sh
 
-answer=$(curl --silent --show-error --fail --header "Authorization: bearer $ACTIONS_ID_TOKEN_REQUEST_TOKEN" \
-    "$ACTIONS_ID_TOKEN_REQUEST_URL&audience=$CLUSTER_AUDIENCE")
-token=$(jq --exit-status --raw-output .value <<<"$answer")
-[ -z "${GITHUB_ACTIONS:-}" ] || echo "::add-mask::$token"
+rm -f -- "$KUBECONFIG" # a file that is there would keep its mode
+# What is refused now would be refused in the middle of a release.
+"$plugin" >/dev/null
 
 umask 077
-jq --null-input --arg server "$CLUSTER_URL" --arg ca "$(base64 --wrap 0 <<<"$CLUSTER_CA")" --arg token "$token" '{
+jq --null-input --arg plugin "$plugin" '{
     apiVersion: "v1", kind: "Config", "current-context": "target",
-    clusters: [{name: "target", cluster: {server: $server, "certificate-authority-data": $ca}}],
-    users: [{name: "job", user: {token: $token}}],
+    clusters: [{name: "target", cluster: {
+        server: env.CLUSTER_URL, "certificate-authority-data": (env.CLUSTER_CA + "\n" | @base64)
+    }}],
+    users: [{name: "job", user: {exec: {
+        apiVersion: "client.authentication.k8s.io/v1", interactiveMode: "Never", command: $plugin,
+        env: [{name: "CLUSTER_AUDIENCE", value: env.CLUSTER_AUDIENCE}]
+    }}}],
     contexts: [{name: "target", context: {cluster: "target", user: "job"}}]
 }' >"$KUBECONFIG"

@@ -1,4 +1,4 @@
-"""Record objects in each state that readiness.py tells apart, from a real cluster, into tests/recorded.
+"""Record objects in each state that kube/verdict.py tells apart, from a real cluster, into tests/recorded.
 
 Usage: KUBECONFIG=… python scripts/record.py IMAGE     (an image on the node with a shell, such as devenv.local/base:…)
 """

@@ -1,7 +1,7 @@
 #!/bin/bash
 # Make this machine able to run devenv. Run it as often as you like: it installs only what is missing.
 #
-# `setup.sh go` installs Go alone, where there is none.
+# `setup.sh go` installs Go alone, where there is none; `setup.sh programs` all that needs no Docker.
 #
 # It touches the project's .venv, the cache folder (${XDG_CACHE_HOME:-~/.cache}/devenv) and, where it is root on
 # Debian or Ubuntu, these packages: docker.io iptables debootstrap python3-venv. Nothing else.
@@ -18,12 +18,20 @@ cache=${XDG_CACHE_HOME:-$HOME/.cache}/devenv
 PATH=$cache/bin:$PATH
 
 main() {
+	umask g-w,o-w # nobody else puts a program into the cache
 	mkdir -p "$cache/bin"
 	one_at_a_time
-	if [[ ${1:-} == go ]]; then
+	case ${1:-all} in
+	go)
 		go_toolchain
 		return
-	fi
+		;;
+	programs)
+		virtual_environment
+		cluster_programs
+		return
+		;;
+	esac
 	docker_daemon
 	virtual_environment
 	builders
@@ -238,7 +246,7 @@ cluster_programs() {
 }
 
 kubectl_from_module() {
-	local module=devenv/cluster/kube version
+	local module=devenv/cluster/node_images/kube version
 	version=$(go list -C "$module" -m -f '{{.Version}}' k8s.io/kubernetes)
 	quiet kubectl env CGO_ENABLED=0 go build -C "$module" -trimpath -o "$cache/bin/kubectl" \
 		-ldflags "-s -w -X k8s.io/component-base/version.gitVersion=$version" k8s.io/kubernetes/cmd/kubectl

@@ -1,7 +1,10 @@
 #!/usr/bin/env bash
 # Provision the ingress's certificate and its resources, and see HTTPS work. Arguments go to `devenv tls up`:
 #   ./scripts/setup_ingress_tls.sh [--issuer letsencrypt | letsencrypt-staging | URL [--ca-bundle FILE]] [--timeout 5m]
-# On a laptop the environment's own authority signs; elsewhere Let's Encrypt does, through cert-manager.
+# On a laptop the environment's own authority signs; with a public name Let's Encrypt can, through cert-manager.
+#
+# This brings the stack of pyproject.toml up. Staging and production are not its: there cert-manager has the certificate
+# made for the Ingress, by the issuer that the Ingress names (docs/production.md).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 PATH=$PWD/.venv/bin:$PATH

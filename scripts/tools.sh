@@ -7,6 +7,7 @@ set -euo pipefail
 declare -A MODULES=(
 	[actionlint]=github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 	[gitleaks]=github.com/zricethezav/gitleaks/v8@v8.30.1
+	[govulncheck]=golang.org/x/vuln/cmd/govulncheck@v1.9.0
 	[helm]=helm.sh/helm/v4/cmd/helm@v4.2.1
 	[kube-score]=github.com/zegl/kube-score/cmd/kube-score@v1.20.0
 )

@@ -9,7 +9,8 @@ from typing import Any
 import yaml
 
 CHECKOUT = Path(__file__).parents[1]
-ENVIRONMENTS = ("dev", "staging", "prod")
+ENVIRONMENTS = ("dev", "shared", "staging", "prod")
+CHARTED = ("dev", "staging", "prod")  # a chart is for clusters that exist: what `shared` is, its values say
 REGISTRY = "registry.example.com/somatechlat"
 Document = dict[str, Any]
 
@@ -22,6 +23,7 @@ def reference(name: str) -> str:
 # What each environment runs.
 IMAGES = {
     "dev": [],
+    "shared": [],
     "staging": [reference(name) for name in ("somabrain", "postgres", "redis", "opa")],
     "prod": [reference(name) for name in ("somabrain", "redis", "opa")],
 }

@@ -6,18 +6,20 @@ from typing import Any
 
 import pytest
 
-from devenv import acme, manifest
-from devenv.readiness import Level
-from devenv.table import Tls
+from devenv.certificates import acme
+from devenv.cluster import kind
+from devenv.kube.objects import Object
+from devenv.kube.readiness import Level
+from devenv.project.schema import Tls
 
 TABLE = Tls.model_validate({"host": "shop.example.org", "ingress": "shop", "secret": "shop-tls", "namespace": "edge"})
 URL = "https://acme.example/dir"
 
 
-def obj(kind: str, owner: str = "", generation: int = 1, **status: Any) -> dict[str, Any]:
+def obj(kind: str, owner: str = "", generation: int = 1, **status: Any) -> Object:
     owners = [{"uid": owner}] if owner else []
     meta = {"name": f"a-{kind.lower()}", "uid": kind, "generation": generation, "ownerReferences": owners}
-    return {"kind": kind, "metadata": meta, "status": status}
+    return Object.parse({"kind": kind, "metadata": meta, "status": status}, "shop")
 
 
 def condition(kind: str, status: str, message: str = "", generation: int = 1) -> dict[str, Any]:
@@ -130,40 +132,43 @@ def test_what_belongs_to_another_request_says_nothing_of_this_one() -> None:
 
 
 def test_the_request_names_the_secret_the_host_and_a_challenge_through_the_ingress_class() -> None:
-    issuer, certificate = acme.objects(TABLE, URL, b"PEM")
-    spec = certificate["spec"]
-    assert certificate["metadata"] == {"name": "shop-tls", "namespace": "edge"}
+    issuer, certificate = acme.objects(TABLE, URL, b"PEM", "shop")
+    spec = certificate.raw["spec"]
+    assert certificate.meta == {"name": "shop-tls", "namespace": "edge"}
     assert (spec["secretName"], spec["dnsNames"]) == ("shop-tls", ["shop.example.org"])
-    assert spec["issuerRef"]["name"] == issuer["metadata"]["name"]
-    server = issuer["spec"]["acme"]
+    assert spec["issuerRef"]["name"] == issuer.id.name
+    server = issuer.raw["spec"]["acme"]
     assert (server["server"], server["caBundle"]) == (URL, "UEVN")
     assert "email" not in server
     (solver,) = server["solvers"]
     assert solver["http01"]["ingress"]["ingressClassName"] == "nginx"
-    assert "caBundle" not in acme.objects(TABLE, URL, b"")[0]["spec"]["acme"]
+    assert "caBundle" not in acme.objects(TABLE, URL, b"", "shop")[0].raw["spec"]["acme"]
 
 
 def test_another_directory_is_another_issuer_with_an_account_of_its_own() -> None:
-    one, other = (acme.objects(TABLE, url, b"")[0] for url in (URL, f"{URL}2"))
-    accounts = {i["spec"]["acme"]["privateKeySecretRef"]["name"] for i in (one, other)}
-    assert one["metadata"]["name"] != other["metadata"]["name"]
+    one, other = (acme.objects(TABLE, url, b"", "shop")[0] for url in (URL, f"{URL}2"))
+    accounts = {i.raw["spec"]["acme"]["privateKeySecretRef"]["name"] for i in (one, other)}
+    assert one.id != other.id
     assert len(accounts) == 2
 
 
 def test_a_certificate_is_asked_for_until_it_is_there_as_wanted() -> None:
-    issuer, certificate = map(manifest.claimed, acme.objects(TABLE, URL, b""))
-    issued = {**certificate, "metadata": {**certificate["metadata"], "generation": 1}}
-    issued["status"] = {"conditions": [condition("Ready", "True")]}
+    issuer, certificate = (o.claimed() for o in acme.objects(TABLE, URL, b"", "shop"))
+    status = {"conditions": [condition("Ready", "True")]}
+    issued = Object(
+        certificate.id, {**certificate.raw, "metadata": {**certificate.meta, "generation": 1}, "status": status}
+    )
     assert acme.due(issuer, issuer, certificate, issued) == ""
     assert acme.due(issuer, issuer, certificate, certificate) == "the last request brought none"
     assert acme.due(issuer, issuer, certificate, None) == "there is no certificate/shop-tls"
-    other = manifest.claimed(acme.objects(TABLE, URL, b"x")[0])
+    other = acme.objects(TABLE, URL, b"x", "shop")[0].claimed()
     assert acme.due(issuer, other, certificate, issued).startswith("clusterissuer/devenv-")
 
 
 def test_cert_manager_is_installed_only_where_there_is_none_and_renewed_only_where_it_is_ours() -> None:
-    def definition(**annotations: str) -> dict[str, Any]:
-        return {"metadata": {"annotations": annotations}}
+    def definition(**annotations: str) -> Object:
+        meta = {"name": acme.DEFINITION.id.name, "annotations": annotations}
+        return Object.parse({"kind": "CustomResourceDefinition", "metadata": meta}, "")
 
     assert acme.lacking(None, "ref") == "this cluster has no cert-manager"
     assert acme.lacking(definition(), "ref") == ""
@@ -173,17 +178,18 @@ def test_cert_manager_is_installed_only_where_there_is_none_and_renewed_only_whe
 
 
 def test_no_copy_of_cert_managers_kinds_is_kept() -> None:
-    folder = Path(acme.__file__).parent / "cluster/cert-manager"
+    folder = Path(kind.__file__).parent / "node_images/cert-manager"
     assert {p.name for p in folder.iterdir()} == {"Dockerfile", "go.mod", "go.sum", "main.go", "prepare"}
 
 
 def test_an_issuer_goes_with_the_last_certificate_that_asks_it() -> None:
-    def certificate(name: str, namespace: str, issuer: str) -> dict[str, Any]:
-        return {"metadata": {"name": name, "namespace": namespace}, "spec": {"issuerRef": {"name": issuer}}}
+    def certificate(name: str, namespace: str, issuer: str) -> Object:
+        meta, spec = {"name": name, "namespace": namespace}, {"issuerRef": {"name": issuer}}
+        return Object.parse({"kind": "Certificate", "metadata": meta, "spec": spec}, "shop")
 
     issuers = [acme.issuer("one"), acme.issuer("two")]
     mine = certificate("tls", "shop", "one")
-    assert acme.unused(issuers, [mine], ("tls", "shop")) == issuers
+    assert acme.unused(issuers, [mine], mine.id) == issuers
     theirs = [certificate("tls", "other", "one"), certificate("tls2", "shop", "two")]
     for another, left in zip(theirs, ("two", "one"), strict=True):
-        assert [i["metadata"]["name"] for i in acme.unused(issuers, [mine, another], ("tls", "shop"))] == [left]
+        assert [i.id.name for i in acme.unused(issuers, [mine, another], mine.id)] == [left]

@@ -1,11 +1,17 @@
-"""Which Service gets the node's address, over all small cases."""
+"""Which Service gets the node's address, over all small cases; and what is written of it to an API server."""
 
+import json
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import permutations, product
-from typing import Any
+from pathlib import Path
+from threading import Thread
+from typing import Any, ClassVar
 
 import pytest
 
-from devenv.balancer import NODE_PORTS, has, node_address, shares
+from devenv.forwarder.loadbalancer import NODE_PORTS, Balancer, has, node_address, shares
+from tests.test_tunnel import kubeconfig
+from tests.waiting import eventually
 
 ADDRESS = "172.18.0.2"
 
@@ -57,3 +63,51 @@ def test_what_the_api_tells_is_read() -> None:
     node = {"status": {"addresses": [{"type": "Hostname", "address": "n"}, {"type": "InternalIP", "address": ADDRESS}]}}
     assert node_address([node]) == ADDRESS
     assert node_address([]) == ""
+
+
+class Api(BaseHTTPRequestHandler):
+    """An API server with a node and some Services, that answers what is written to it as it likes."""
+
+    services: ClassVar[list[dict[str, Any]]] = []
+    written: ClassVar[list[tuple[str, str]]] = []
+    lists = 0
+
+    def do_GET(self) -> None:
+        node = {"metadata": {"uid": "n"}, "status": {"addresses": [{"type": "InternalIP", "address": ADDRESS}]}}
+        if "watch=1" in self.path:
+            self.answer(b'{"type": "ERROR"}\n')  # so that all is read again
+            return
+        Api.lists += 1
+        items = [node] if "nodes" in self.path else self.services
+        self.answer(json.dumps({"metadata": {"resourceVersion": "1"}, "items": items}).encode())
+
+    def written_to(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.written.append((self.path.rpartition("shop/")[2], body.get("message", "")))
+        self.answer(b"no JSON")
+
+    do_PATCH = do_POST = written_to
+
+    def answer(self, body: bytes) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_one_odd_service_and_odd_answers_keep_no_other_from_its_address(tmp_path: Path) -> None:
+    bare: dict[str, Any] = {"metadata": {"name": "bare", "namespace": "shop", "uid": "bare"}}
+    Api.services = [bare, service("first", 80, age=2), service("second", 80, age=1)]
+    Api.written, Api.lists = [], 0
+    log: list[str] = []
+    with ThreadingHTTPServer(("127.0.0.1", 0), Api) as api:
+        Thread(target=api.serve_forever, args=(0.01,), daemon=True).start()
+        Balancer(kubeconfig(tmp_path, f"http://127.0.0.1:{api.server_port}"), log.append).start()
+        eventually(lambda: Api.lists >= 8, 20)
+        api.shutdown()
+    assert ("services/first/status", "") in Api.written
+    told = [message for path, message in Api.written if path == "events"]
+    assert told == [f"no address: on {ADDRESS} port 80/TCP is taken by shop/first"]
+    assert any("no object of JSON came back" in line for line in log)

@@ -9,7 +9,7 @@ from threading import Timer
 
 import pytest
 
-from devenv.busypoll import BusyPoll
+from devenv.forwarder.polling import BusyPoll
 
 QUIET_S = 0.2
 
@@ -68,16 +68,23 @@ def test_a_silence_is_slept_through(ends: list[tuple[socket.socket, socket.socke
 
 
 def test_the_next_word_of_a_dialogue_is_not_slept_for(ends: list[tuple[socket.socket, socket.socket]]) -> None:
-    with closing(BusyPoll(poll_s=60)) as selector:
-        here, there = ends[0]
-        selector.register(here, EVENT_READ)
-        selector.polls = True
-        later = Timer(QUIET_S, there.send, [b"x"])
-        later.start()
-        used = time.thread_time()
-        assert [key.fd for key, _ in selector.select(5)] == [here.fileno()]
-        assert time.thread_time() - used > QUIET_S / 20
-        later.join()
+    def used_s() -> float:
+        """Return the processor's time that went into waiting for a word: next to nothing in a sleep."""
+        with closing(BusyPoll(poll_s=60)) as selector:
+            here, there = ends[0]
+            selector.register(here, EVENT_READ)
+            selector.polls = True
+            later = Timer(QUIET_S, there.send, [b"x"])
+            later.start()
+            used = time.thread_time()
+            assert [key.fd for key, _ in selector.select(5)] == [here.fileno()]
+            used = time.thread_time() - used
+            later.join()
+            here.recv(1)
+            return used
+
+    # On a machine where much else is going on, it may get little time to poll in.
+    assert any(used_s() > QUIET_S / 20 for _ in range(20))
 
 
 def test_who_was_slow_is_slept_for(ends: list[tuple[socket.socket, socket.socket]]) -> None:

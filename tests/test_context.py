@@ -6,8 +6,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from devenv import config, context, state
 from devenv.errors import UsageError
+from devenv.kube import access
+from devenv.kube import kubeconfig as context
+from devenv.kube.address import is_local
+from devenv.project import settings
+from devenv.reconcile import environment
+from devenv.system import state
 from tests.test_config import WHOLE, write
 
 HERE = "https://127.0.0.1:6443"
@@ -21,7 +26,7 @@ THERE = "https://10.1.2.3:6443"
      "https://0.0.0.0:6443", "127.0.0.1:6443"],
 )  # fmt: skip
 def test_an_address_of_this_machine_is_local(address: str) -> None:
-    assert context.is_local(address)
+    assert is_local(address)
 
 
 @pytest.mark.parametrize(
@@ -30,7 +35,7 @@ def test_an_address_of_this_machine_is_local(address: str) -> None:
      "https://localhost@example.com", "https://notlocalhost", "https://128.0.0.1", "https://[2001:db8::1]:6443", ""],
 )  # fmt: skip
 def test_any_other_address_is_not(address: str) -> None:
-    assert not context.is_local(address)
+    assert not is_local(address)
 
 
 def test_the_guard_lets_pass_what_is_local_named_or_confirmed_and_nothing_else() -> None:
@@ -41,6 +46,18 @@ def test_the_guard_lets_pass_what_is_local_named_or_confirmed_and_nothing_else()
         else:
             with pytest.raises(UsageError, match="prod"):
                 context.guard("prod", address, named, said)
+
+
+def test_the_context_of_an_environment_is_open_for_its_own_promotion_alone(tmp_path: Path) -> None:
+    table = "\n".join(
+        f'[tool.devenv.environments.{name}]\nnamespace = "{name}"\nimages = ["api"]\nrender = ["x"]\n'
+        f'context = "c-{name}"'
+        for name in ("staging", "prod")
+    )
+    project = settings.load(write(tmp_path, f"{WHOLE}\n{table}\n"), {}, {}).project
+    assert {name: project.opened(name) for name in ("staging", "prod", None)} == {
+        "staging": ("c-staging",), "prod": ("c-prod",), None: (),
+    }  # fmt: skip
 
 
 def person(folder: Path, **cluster: str) -> Path:
@@ -80,33 +97,92 @@ def test_an_unknown_context_is_refused_with_those_that_there_are(kubeconfig: Pat
         context.kubeconfig("two", "shop")
 
 
+def test_a_context_without_a_user_is_taken_and_one_without_a_server_is_refused(kubeconfig: Path) -> None:
+    config = yaml.safe_load(kubeconfig.read_text())
+    del config["contexts"][0]["context"]["user"]
+    del config["clusters"][1]["cluster"]["server"]
+    kubeconfig.write_text(yaml.safe_dump(config))
+    text = context.kubeconfig("one", "shop")
+    assert context.server(text) == THERE
+    assert access.entry(access.parse(text), "user") == {}
+    with pytest.raises(UsageError, match="its cluster has no server"):
+        context.server(context.kubeconfig("two", "shop"))
+
+
 def test_a_local_address_behind_a_proxy_is_where_the_proxy_is(tmp_path: Path) -> None:
     def leads_to(server: str, proxy: str) -> str:
         return context.server(person(tmp_path, **{"server": server, "proxy-url": proxy}).read_text())
 
-    assert leads_to(HERE, "socks5://10.9.9.9:1080") == "socks5://10.9.9.9:1080"
-    assert leads_to(THERE, "socks5://127.0.0.1:1080") == THERE
+    assert leads_to(HERE, "http://me:hunter2@10.9.9.9:1080") == "http://10.9.9.9:1080"
+    assert leads_to(THERE, "http://me:hunter2@127.0.0.1:1080") == THERE
 
 
 def test_flags_beat_the_environment_for_the_context_and_its_registry(tmp_path: Path) -> None:
     keys = 'context = "file"\nregistry = "file.example"\nremote-contexts = ["file"]\n'
     file = write(tmp_path, WHOLE.replace('manifests = "k8s"\n', f'manifests = "k8s"\n{keys}'))
     environ = {"DEVENV_CONTEXT": "environ", "DEVENV_REGISTRY": "environ.example:5000/team"}
-    project = config.load(file, {}, {}).project
+    project = settings.load(file, {}, {}).project
     assert (project.context, project.registry, project.remote_contexts) == ("file", "file.example", ("file",))
-    project = config.load(file, environ, {}).project
+    project = settings.load(file, environ, {}).project
     assert (project.context, project.registry) == ("environ", "environ.example:5000/team")
-    project = config.load(file, environ, {"context": "flag", "registry": "127.0.0.1:5000"}).project
+    project = settings.load(file, environ, {"context": "flag", "registry": "127.0.0.1:5000"}).project
     assert (project.context, project.registry) == ("flag", "127.0.0.1:5000")
 
 
 @pytest.mark.parametrize("registry", ["https://registry.example", "registry.example/", "r:port", "r/a:1", "R.example"])
 def test_a_registry_is_a_host_and_a_path(tmp_path: Path, registry: str) -> None:
     with pytest.raises(UsageError, match="registry"):
-        config.load(write(tmp_path, WHOLE), {}, {"registry": registry})
+        settings.load(write(tmp_path, WHOLE), {}, {"registry": registry})
 
 
-def test_each_context_has_its_own_folder_beside_that_of_the_kind_cluster() -> None:
-    folders = {state.folder("shop", c).path for c in (None, "one", "two")}
-    assert len(folders) == 3
+def test_one_who_only_looks_leaves_no_folder_of_an_environment_that_has_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    here = settings.load(write(tmp_path, WHOLE), {}, {})
+    with environment.opened(here, looks=True) as env:
+        state.write(env.folder.kubeconfig, "")
+        with state.locked(env.folder, "plan", print):
+            passed = env.folder.path
+    assert not passed.parent.exists()
+    assert not (tmp_path / "state").exists()
+    with environment.opened(here) as env:
+        env.folder.make()
+    with environment.opened(here, looks=True) as looking:
+        assert looking.folder == env.folder
+
+
+def test_each_context_and_namespace_has_its_own_folder_beside_that_of_the_kind_cluster() -> None:
+    kind = {state.folder("shop", None, namespace).path for namespace in ("a", "b")}
+    assert len(kind) == 1
+    folders = kind | {state.folder("shop", c, namespace).path for c in ("one", "two") for namespace in ("a", "b")}
+    assert len(folders) == 5
     assert max(len(f.name) for f in folders) == len("shop-12345678")
+
+
+def test_our_own_copy_of_a_kubeconfig_is_never_taken_for_the_user_s(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    ours, theirs = tmp_path / "devenv/shop/kubeconfig", tmp_path / "theirs"
+    for told, left in (("", []), (f"{ours}", []), (f"{ours}:{theirs}", [theirs]), (f"{theirs}", [theirs])):
+        assert context.user_files({"KUBECONFIG": told}) == ":".join(map(str, left))
+    assert context.user_files({}) == ""
+
+
+def test_the_scheme_of_a_server_may_be_in_capitals() -> None:
+    cluster = {"name": "c", "cluster": {"server": "HTTPS://Host.example/Path/"}}
+    config = {"current-context": "c", "contexts": [{"name": "c", "context": {"cluster": "c"}}], "clusters": [cluster]}
+    assert access.cluster_of(config).url == "https://Host.example/Path"
+
+
+def test_a_name_of_another_machine_in_the_certificate_makes_a_tunnel_remote() -> None:
+    def config(**cluster: str) -> str:
+        return yaml.safe_dump({
+            "current-context": "c", "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+            "clusters": [{"name": "c", "cluster": {"server": "https://127.0.0.1:6443", **cluster}}], "users": [],
+        })  # fmt: skip
+
+    assert context.server(config()) == "https://127.0.0.1:6443"
+    assert context.server(config(**{"tls-server-name": "localhost"})) == "https://127.0.0.1:6443"
+    assert context.server(config(**{"tls-server-name": "api.prod.example.com"})) == "api.prod.example.com"

@@ -7,19 +7,21 @@ import struct
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import aiofastnet
 import psutil
 import pytest
 
-from devenv import forwarder
-from devenv.busypoll import BusyPoll
-from devenv.endpoints import Pod, pods_of
-from devenv.pipe import LINGER_NONE, Side
-from devenv.relay import CONNECTING, FRESH_S, HOLDING, LOST, OPEN, Client, Forward, judge
-from devenv.ways import NodeWay, Spec
+from devenv.forwarder import __main__ as forwarder
+from devenv.forwarder.connection import LINGER_NONE, Endpoint
+from devenv.forwarder.endpoints import pods_of
+from devenv.forwarder.forward import FRESH_S, Client, Forward, judge
+from devenv.forwarder.listener import Listener
+from devenv.forwarder.polling import BusyPoll
+from devenv.forwarder.routes import NodeRoute, Pods
+from devenv.forwarder.spec import CONNECTING, HOLDING, LOST, OPEN, ForwardSpec, Pod
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -35,7 +37,7 @@ def free_port() -> int:
         return int(probe_.getsockname()[1])
 
 
-class Here(NodeWay):
+class Here(NodeRoute):
     """This machine in the node's place: it is there, whatever Docker knows."""
 
     def __init__(self) -> None:
@@ -49,13 +51,13 @@ class Here(NodeWay):
 @asynccontextmanager
 async def forward_to(port: int, hold_s: float = 5.0, kind: str = "tcp") -> AsyncIterator[tuple[Forward, int]]:
     """Listen on a free port and lead to `port` of this machine."""
-    forward = Forward({"name": "x", "node_port": port, "hold_s": hold_s, "probe": kind}, Here(), None, print)
+    spec = ForwardSpec("x", 0, node_port=port, hold_s=hold_s, probe=kind)
+    forward = Forward(spec, Here(), None, print)
     tasks: set[asyncio.Task[None]] = set()
-    loop = asyncio.get_running_loop()
-    server = await aiofastnet.create_server(loop, lambda: Client(forward, tasks), "127.0.0.1", 0)
-    forward.spec["local_port"] = server.sockets[0].getsockname()[1]
+    server = Listener(0, lambda: Client(forward, tasks), print)
+    forward.spec = replace(spec, local_port=server.port)
     try:
-        yield forward, forward.spec["local_port"]
+        yield forward, forward.spec.local_port
     finally:
         server.close()
 
@@ -70,7 +72,7 @@ async def service(handler: Handler, port: int = 0) -> AsyncIterator[int]:
 
 
 def abort(writer: asyncio.StreamWriter) -> None:
-    """End a connection with a reset."""
+    """SocketEndpoint a connection with a reset."""
     writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_NONE)
     writer.transport.abort()
 
@@ -156,14 +158,14 @@ def test_a_connection_held_too_long_is_reset() -> None:
     run(scenario())
 
 
-def test_a_fault_of_any_kind_on_the_way_is_told_and_the_connection_is_reset() -> None:
-    class Faulty(NodeWay):
-        async def dial(self, spec: Spec, pods: list[Pod], sure: bool) -> Side:  # noqa: ARG002
+def test_a_fault_of_any_kind_on_the_route_is_told_and_the_connection_is_reset() -> None:
+    class Faulty(NodeRoute):
+        async def dial(self, spec: ForwardSpec, pods: Pods, sure: bool) -> Endpoint:  # noqa: ARG002
             raise ValueError("not a number")
 
     async def scenario() -> None:
         async with forward_to(free_port(), hold_s=0.2) as (forward, local):
-            forward.way = Faulty("", print)
+            forward.route = Faulty("", print)
             reader, _ = await asyncio.open_connection("127.0.0.1", local)
             with pytest.raises(ConnectionResetError):
                 await reader.read()
@@ -314,6 +316,9 @@ def test_a_probe_believes_an_answer_and_not_an_open_port() -> None:
         ("http /health", says(b"HTTP/1.1 200 OK\r\n\r\n"), True),
         ("http /health", says(b"HTTP/1.1 503 no\r\n\r\n"), False),
         ("http /health", says(b""), False),
+        ("http /health", says(b"HTTP/1.1  200\r\n\r\n"), False),
+        ("http /health", says(b"HTTP/1.1 23 odd\r\n\r\n"), False),
+        ("http /health", says(b"HTTP/1.1 200 " + b"x" * (1 << 17)), False),
         ("http /health", silent, False),
         ("redis", says(b"+PONG\r\n"), True),
         ("redis", says(b"-NOAUTH Authentication required.\r\n"), True),
@@ -323,6 +328,8 @@ def test_a_probe_believes_an_answer_and_not_an_open_port() -> None:
         ("postgres", says(b"E" + struct.pack("!i", len(wrong_password) + 4) + wrong_password), True),
         ("postgres", says(b"E" + struct.pack("!i", len(starting) + 4) + starting), False),
         ("postgres", says(b""), False),
+        ("postgres", says(b"J\0\0\0\x0a8.0.36\0"), False),  # MySQL's greeting
+        ("postgres", says(b"R" + struct.pack("!i", 2)), False),
         ("tls", says(b"HTTP/1.1 400 this port wants plain text\r\n"), False),
         ("tls", silent, False),
         ("tcp", silent, True),

@@ -1,12 +1,16 @@
 """Images by content: equal inputs give equal names, and a change runs up the graph."""
 
+import re
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devenv.digest import chain_ids, digest
 from devenv.errors import UsageError
-from devenv.graph import File, Source, bases, closure, resolve, with_bases
+from devenv.images.dockerfile import bases, decoded, encoded, with_bases
+from devenv.images.graph import File, Source, closure, content_tag, resolve
+from devenv.system.digest import chain_ids, digest
 
 
 def folder(dockerfile: str, **files: bytes) -> Source:
@@ -31,6 +35,16 @@ def test_from_lines_are_the_edges() -> None:
     assert closure(resolve(TREE), "node") == ["base", "tool", "node"]
 
 
+def test_of_the_tool_s_own_images_a_project_s_dockerfile_knows_base_alone() -> None:
+    own = {name: replace(source, own=True) for name, source in TREE.items()}
+    images = resolve({**own, "web": folder("FROM node:latest\nFROM base\n"), "site": folder("FROM web\nFROM tool\n")})
+    assert {name: images[name].bases for name in ("node", "web", "site")} == {
+        "node": ("tool",),
+        "web": ("base",),
+        "site": ("web",),
+    }
+
+
 def test_a_change_renames_an_image_and_all_that_is_built_on_it() -> None:
     before = resolve(TREE)
     after = resolve({**TREE, "base": folder("FROM scratch\nADD rootfs.tar /\n", note=b"new")})
@@ -46,11 +60,42 @@ def test_a_change_renames_an_image_and_all_that_is_built_on_it() -> None:
         Source(files=(File("Dockerfile", b"FROM scratch"),)),
         Source(files=(File("Dockerfile", b"FROM scratch\n"),), args=(("A", "1"),)),
         Source(files=(File("Dockerfile", b"FROM scratch\n"),), pull="docker.io/library/x:1"),
+        Source(files=(File("Dockerfile", b"FROM scratch\n"),), platform="linux/arm64"),
     ],
 )
 def test_every_input_is_in_the_name(other: Source) -> None:
     one = Source(files=(File("Dockerfile", b"FROM scratch\n"),))
     assert resolve({"x": one})["x"].ref != resolve({"x": other})["x"].ref
+
+
+def test_build_arguments_never_pass_for_files() -> None:
+    files = (File("args", b"1", executable=True), File("b", b"c", executable=True))
+    assert content_tag(Source(files=files), []) != content_tag(Source(args=(("b", "x"), ("c", "args"), ("x", "1"))), [])
+    words = [("x", "1"), ("b", "x"), ("c", "args")]
+    assert content_tag(Source(files=files), []) != content_tag(Source(args=tuple(words)), [])
+
+
+TEXTS = st.sampled_from(["args", "x", "-", "1 args", "platform", "linux/arm64", ""])
+FILES = st.builds(File, path=TEXTS, data=TEXTS.map(str.encode), executable=st.booleans())
+SOURCES = st.builds(
+    Source,
+    files=st.lists(FILES, max_size=3, unique_by=lambda f: f.path).map(tuple),
+    args=st.dictionaries(TEXTS, TEXTS, max_size=3).map(lambda d: tuple(sorted(d.items()))),
+    platform=st.sampled_from(["linux/amd64", "linux/arm64"]),
+)
+
+
+@given(SOURCES, SOURCES)
+def test_two_sources_have_one_tag_only_if_they_are_one(one: Source, other: Source) -> None:
+    def sort(source: Source) -> Source:
+        return replace(source, files=tuple(sorted(source.files, key=lambda f: f.path)))
+
+    assert (content_tag(one, []) == content_tag(other, [])) == (sort(one) == sort(other))
+
+
+def test_the_tag_of_a_plain_folder_stays_as_it_is() -> None:
+    source = Source(files=(File("Dockerfile", b"FROM scratch\n"), File("run", b"#!/bin/sh\n", executable=True)))
+    assert content_tag(source, []) == "e487eb3a373715a8"  # another one rebuilds every image of every project
 
 
 def test_the_order_of_files_is_not_in_the_name() -> None:
@@ -71,6 +116,50 @@ def test_from_lines_are_rewritten_and_nothing_else() -> None:
         "# FROM base\nFROM --platform=linux/amd64 r:1 AS build\nRUN echo FROM base\nfrom r:1\n"
     )
     assert bases(text, ["base"]) == ("base",)
+
+
+@pytest.mark.parametrize(
+    "marked",
+    [
+        "FROM golang AS api\nFROM api\n",
+        "FROM «api» AS api\nFROM API\n",
+        "FROM x\nCOPY --from=«api» /a /a\n",
+        "FROM x AS api\nCOPY --chown=1 --from=api /a /a\n",
+        "FROM x\nRUN --mount=type=bind,from=«api»,target=/a ls\n",
+        "FROM x\nRUN ls --from=api\n",
+        "ARG B=api\nFROM «$B»\n",
+        'ARG A="ap"\nARG B=${A}i C=1\nFROM «${B:-x}»\n',
+        "ARG B\nFROM «${B:-api}» AS a\nFROM ${B:+api}\n",
+        "ARG GIVEN=x\nFROM «$GIVEN»\n",
+        "FROM $GIVEN\n",
+        "  FROM\t«api:latest»\n",
+        "FROM api:1\n",
+        "FROM --platform=linux/amd64 \\\n# why\n\n  «api» AS a\n",
+        "# syntax=x\n# escape=`\nFROM `\n «api»\n",
+        "FROM x\nRUN select \\\nFROM api\n",
+        "FROM x\nRUN <<EOF\nFROM api\nEOF\nFROM «api»\n",
+        "FROM x\nRUN echo $((1 <<n))\nFROM «api»",
+        "FROM x\r\nFROM «api»\r\n",
+    ],
+)
+def test_images_are_told_from_stages_wherever_a_dockerfile_names_them(marked: str) -> None:
+    text, given = re.sub("[«»]", "", marked), {"GIVEN": "api"}
+    assert bases(text, ["api"], given) == (("api",) if "«" in marked else ())
+    assert with_bases(text, {"api": "r/api"}, given) == re.sub("«.*?»", "r/api", marked)
+
+
+@pytest.mark.parametrize(
+    "text", ["\ufeffFROM base\n", "FROM x\nCOPY --from=base / /\n", "ARG B=base\nFROM $B\n", " FROM base:latest\n"]
+)
+def test_a_changed_base_renames_the_image_however_it_is_named(text: str) -> None:
+    before = resolve({"app": folder(text), "base": folder("FROM scratch\n")})
+    after = resolve({"app": folder(text), "base": folder("FROM scratch\n# new\n")})
+    assert before["app"].ref != after["app"].ref
+
+
+def test_a_dockerfile_that_is_no_utf_8_keeps_its_bytes() -> None:
+    data = "FROM base # für\n".encode("latin-1")
+    assert encoded(with_bases(decoded(data), {"base": "r"})) == data.replace(b"base", b"r")
 
 
 @given(st.lists(st.binary(max_size=4), max_size=4), st.lists(st.binary(max_size=4), max_size=4))

@@ -1,10 +1,16 @@
 """The environments as they are rendered: safe everywhere, exact in staging and production, refused where incomplete."""
 
+import ast
+import os
+import re
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
+from devenv.project.schema import Project
 from tests.rendering import (
     CHECKOUT,
     ENVIRONMENTS,
@@ -74,6 +80,52 @@ def test_every_server_is_probed_and_drains_before_it_ends(rendered: list[Documen
             assert 0 < drain < template["spec"]["terminationGracePeriodSeconds"], name
 
 
+def uvicorn_s() -> int:
+    """Return how long the API answers what it has begun when it is told to end."""
+    tree = ast.parse((CHECKOUT / "k8s/images/somabrain/somabrain/__main__.py").read_text())
+    values = {ast.unparse(n.targets[0]): n.value for n in tree.body if isinstance(n, ast.Assign)}
+    return int(ast.literal_eval(values["GRACE_S"]))
+
+
+def test_the_grace_period_covers_the_drain_and_the_last_requests(rendered: list[Document]) -> None:
+    seen = dict(pods(rendered))
+    (period,) = (
+        int(found[1])
+        for argument in seen["Deployment/sb-opa"]["spec"]["containers"][0]["args"]
+        if (found := re.fullmatch(r"--shutdown-grace-period=(\d+)", argument))
+    )
+    for name, last_requests_s in (("Deployment/somabrain", uvicorn_s()), ("Deployment/sb-opa", period)):
+        spec = seen[name]["spec"]
+        drain_s = spec["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
+        assert spec["terminationGracePeriodSeconds"] >= drain_s + last_requests_s + 5, name
+
+
+def test_the_migration_ends_before_a_promotion_gives_it_up(rendered: list[Document]) -> None:
+    (job,) = (o["spec"] for o in rendered if name_of(o) == "Job/somabrain-migrate")
+    # One minute of a wait for Postgres at least, and less than `ready-within-s` is when nobody says otherwise.
+    assert 60 < job["activeDeadlineSeconds"] < Project.model_fields["ready_within_s"].default
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_an_overlay_is_rendered_by_plain_kubectl(environment: str) -> None:
+    """As `kubectl apply -k` does it: no file above the folder, no option."""
+    path = os.pathsep.join([str(CHECKOUT / ".venv/bin"), os.environ["PATH"]])
+    argv = ["kubectl", "kustomize", str(CHECKOUT / "k8s/overlays" / environment)]
+    done = subprocess.run(argv, text=True, capture_output=True, env={**os.environ, "PATH": path}, check=False)
+    assert done.returncode == 0, done.stderr
+    seen = sorted(name_of(o) for o in yaml.safe_load_all(done.stdout))
+    assert seen == sorted(name_of(o) for o in objects(environment))
+
+
+@pytest.mark.parametrize("name", ["full-stack.yaml", "ingress.yaml"])
+def test_a_file_to_apply_by_hand_is_the_one_that_the_overlays_render(name: str) -> None:
+    by_hand = [(name_of(o), o) for o in yaml.safe_load_all((CHECKOUT / "k8s" / name).read_text())]
+    dev = {(name_of(o), o["metadata"].get("namespace")): o for o in objects("dev")}
+    for key, obj in by_hand:
+        if key != "Deployment/somabrain":  # dev patches it
+            assert dev[key, obj["metadata"].get("namespace")] == obj, key
+
+
 def test_every_pod_is_denied_what_no_policy_allows(rendered: list[Document]) -> None:
     policies = {o["metadata"]["name"]: o["spec"] for o in rendered if o["kind"] == "NetworkPolicy"}
     assert policies["default-deny"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
@@ -139,16 +191,17 @@ def test_the_operator_s_postgres_is_three_with_backups_and_its_own_credentials(t
         for container in containers(seen[name]["spec"]["template"]):
             for variable in container.get("env", ()):
                 source = variable.get("valueFrom", {}).get("secretKeyRef", {}).get("name")
-                expected = {"SOMABRAIN_API_TOKEN": "somabrain-secrets"}.get(variable["name"], "postgres-app")
+                others = {"SOMABRAIN_API_TOKEN": "somabrain-secrets", "SOMABRAIN_APP_DSN": "somabrain-app"}
+                expected = others.get(variable["name"], "postgres-app")
                 assert source in (None, expected), variable
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ((), "usage: render.sh ENVIRONMENT [IMAGE@DIGEST…]; there are: dev prod staging"),
-        (("production",), "no environment production; there are: dev prod staging"),
-        (("../overlays/prod",), "no environment ../overlays/prod; there are: dev prod staging"),
+        ((), "usage: render.sh ENVIRONMENT [IMAGE@DIGEST…]; there are: dev prod shared staging"),
+        (("production",), "no environment production; there are: dev prod shared staging"),
+        (("../overlays/prod",), "no environment ../overlays/prod; there are: dev prod shared staging"),
         (("prod",), "no image given for: opa redis somabrain"),
         (("staging", *IMAGES["prod"]), "no image given for: postgres"),
         (("prod", *IMAGES["staging"]), f"{reference('postgres')}: no container here runs postgres"),
@@ -170,3 +223,76 @@ def test_the_operator_s_postgres_is_three_with_backups_and_its_own_credentials(t
 def test_what_is_incomplete_is_refused_in_one_line_and_prints_nothing(words: tuple[str, ...], said: str) -> None:
     done = render(*words)
     assert (done.returncode, done.stdout, done.stderr) == (2, "", f"render: {said}\n")
+
+
+def test_on_a_cluster_that_others_reach_the_api_asks_for_its_token_and_nothing_is_public() -> None:
+    here, there = objects("dev"), objects("shared")
+    (api,) = (t for name, t in pods(there) if name == "Deployment/somabrain")
+    env = {e["name"]: e.get("value") for e in api["spec"]["containers"][0]["env"]}
+    assert (env["SOMABRAIN_DISABLE_AUTH"], env["SOMABRAIN_METRICS_OPEN"]) == ("false", "false")
+    assert "LoadBalancer" in {o["spec"].get("type") for o in here if o["kind"] == "Service"}
+    assert "LoadBalancer" not in {o["spec"].get("type") for o in there if o["kind"] == "Service"}
+    assert {name_of(o) for o in here} - {name_of(o) for o in there} == {"NetworkPolicy/from-host"}
+
+
+@pytest.mark.parametrize("environment", RELEASED)
+def test_released_environments_are_reached_over_tls_alone(environment: str) -> None:
+    seen = objects(environment)
+    assert {o["spec"].get("type", "ClusterIP") for o in seen if o["kind"] == "Service"} <= {"ClusterIP", "ExternalName"}
+    assert all(o["spec"]["tls"] for o in seen if o["kind"] == "Ingress")
+    (api,) = (t for name, t in pods(seen) if name == "Deployment/somabrain")
+    assert {"name": "SOMABRAIN_METRICS_OPEN", "value": "false"} in api["spec"]["containers"][0]["env"]
+
+
+def test_whoever_asks_postgres_can_be_given_the_authority_that_its_certificate_is_of(rendered: list[Document]) -> None:
+    asking = [(t, c) for _, t in pods(rendered) for c in containers(t) if "SOMABRAIN_POSTGRES_DSN" in dsns_of(c)]
+    assert len(asking) == 4
+    for template, container in asking:
+        assert {"name": "postgres-ca", "mountPath": "/etc/postgres-ca"} in container["volumeMounts"]
+        source = {"name": "postgres-ca", "optional": True}
+        assert {"name": "postgres-ca", "configMap": source} in template["spec"]["volumes"]
+
+
+def dsns_of(container: Document) -> dict[str, str]:
+    """The variables that say where Postgres is, each with the Secret that it is from, as the kubelet lays them over."""
+    whole = [source["secretRef"]["name"] for source in container.get("envFrom") or ()]
+    found = {"SOMABRAIN_POSTGRES_DSN": whole[-1]} if whole else {}
+    own = [variable for variable in container.get("env") or () if variable["name"].endswith("_DSN")]
+    return found | {variable["name"]: variable["valueFrom"]["secretKeyRef"]["name"] for variable in own}
+
+
+def test_the_api_asks_postgres_by_its_own_role_and_the_owner_s_password_is_the_migration_s(
+    rendered: list[Document],
+) -> None:
+    # The operator's owner of the database is no superuser, and the API has it.
+    operator = "Cluster/postgres" in map(name_of, rendered)
+    for name, template in pods(rendered):
+        for container in containers(template):
+            where = dsns_of(container)
+            if name == "Deployment/somabrain" and where:
+                assert where == {"SOMABRAIN_POSTGRES_DSN": "postgres-app" if operator else "somabrain-app"}
+                owners, apis = container["envFrom"]
+                assert (owners, apis["secretRef"]["optional"]) == ({"secretRef": {"name": "somabrain-secrets"}}, True)
+            elif where:
+                assert name == "Job/somabrain-migrate"
+                assert where["SOMABRAIN_POSTGRES_DSN"] == ("postgres-app" if operator else "somabrain-secrets")
+            variables = {variable["name"] for variable in container.get("env") or ()}
+            assert "POSTGRES_PASSWORD" not in variables or name == "StatefulSet/postgres"
+
+
+def test_the_retention_asks_postgres_as_the_api_does() -> None:
+    job = yaml.safe_load((CHECKOUT / "k8s/components/retention/cron-job.yaml").read_text())
+    spec = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    (api,) = (t["spec"] for name, t in pods(objects("staging")) if name == "Deployment/somabrain")
+    (retention,), (serving,) = spec["containers"], api["containers"]
+    assert retention["envFrom"] == serving["envFrom"]
+    authority = {"name": "postgres-ca", "mountPath": "/etc/postgres-ca"}
+    assert authority in retention["volumeMounts"]
+    assert spec["volumes"] == [volume for volume in api["volumes"] if volume["name"] == "postgres-ca"]
+
+
+def test_the_migration_is_told_the_api_s_address_where_there_is_one(rendered: list[Document]) -> None:
+    (job,) = (t for name, t in pods(rendered) if name == "Job/somabrain-migrate")
+    (migrate,) = job["spec"]["containers"]
+    (own,) = (v["valueFrom"]["secretKeyRef"] for v in migrate["env"] if v["name"] == "SOMABRAIN_APP_DSN")
+    assert own == {"name": "somabrain-app", "key": "SOMABRAIN_POSTGRES_DSN", "optional": True}

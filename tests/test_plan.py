@@ -5,21 +5,25 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import product
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
 
-from devenv import manifest, stack
-from devenv.acts import IssueCertificate, Step
-from devenv.config import Settings
+from devenv.certificates.rules import Held, Seen
+from devenv.cluster.state import Cluster
 from devenv.errors import UsageError
-from devenv.graph import File, Source
-from devenv.manifest import Document
-from devenv.plan import Cluster, Observed, make_plan
-from devenv.readiness import Level, Readiness
-from devenv.stack import Stack
-from devenv.table import Forward, Image, Project, Suite
-from devenv.tls import Held, Seen
+from devenv.images.graph import File, Source
+from devenv.kube import ahead, objects
+from devenv.kube.objects import Document, Id, Object, find
+from devenv.kube.readiness import Level, Readiness
+from devenv.project import stack
+from devenv.project.schema import Forward, Image, Project, Suite
+from devenv.project.settings import Settings
+from devenv.project.stack import Stack
+from devenv.reconcile.actions import ApplyObjects, IssueCertificate, ReplaceObject, ReplacePods, Step
+from devenv.reconcile.observed import Differences, Observed
+from devenv.reconcile.plan import make_plan
 
 
 def folder(name: str, dockerfile: str) -> Source:
@@ -43,6 +47,7 @@ DOCUMENTS = [
     runs("StatefulSet", "db", "docker.io/library/postgres:15"),
     runs("Job", "migrate", "app"),
 ]
+OLD = objects.reference("v1", "ConfigMap", "old", "shop")
 SOURCES = {
     "base": replace(folder("base", "FROM scratch\n"), pull="docker.io/library/debian:bookworm"),
     "node": folder("node", "FROM base\n"),
@@ -51,7 +56,12 @@ SOURCES = {
 }
 
 
-def wanted(documents: list[Document] = DOCUMENTS, env_text: str | None = None, **changes: Any) -> Stack:
+def wanted(
+    documents: list[Document] = DOCUMENTS,
+    env_text: str | None = None,
+    env_file: Mapping[str, str] = MappingProxyType({}),
+    **changes: Any,
+) -> Stack:
     values: dict[str, Any] = {
         "name": "shop",
         "namespace": "shop",
@@ -66,7 +76,8 @@ def wanted(documents: list[Document] = DOCUMENTS, env_text: str | None = None, *
         "env-file": Path(".env"),
     } | changes
     settings = Settings(root=Path("/p"), file=Path("/p/pyproject.toml"), project=Project.model_validate(values))
-    return stack.make(settings, documents, SOURCES, {}, env_text)
+    home = settings.project.namespace
+    return stack.make(settings, [Object.parse(d, home) for d in documents], SOURCES, env_file, env_text)
 
 
 def done(want: Stack) -> Observed:
@@ -75,12 +86,21 @@ def done(want: Stack) -> Observed:
         host_images=frozenset(image.ref for image in want.images.values()),
         cluster=Cluster.RUNNING,
         node_images=frozenset(want.ref(name) for name in want.wanted_images),
-        sources={manifest.key(o): manifest.source(o) for o in want.objects},
-        readiness={
-            k: Readiness(Level.READY, k) for o in want.objects if o["kind"] in manifest.RUNS for k in [manifest.key(o)]
-        },
+        sources={o.id: o.source for o in want.objects},
+        readiness={o.id: Readiness(Level.READY, str(o.id)) for o in want.workloads},
         forwards_hash=want.forwards_hash,
     )
+
+
+def named(want: Stack, name: str) -> Object:
+    """Return the object that is named like deployment/api."""
+    found = find(want.objects, name)
+    assert found
+    return found
+
+
+def ident(name: str) -> Id:
+    return named(wanted(), name).id
 
 
 def guest(**changes: Any) -> Stack:
@@ -125,28 +145,113 @@ def test_on_a_cluster_that_exists_images_are_pushed_and_no_cluster_is_made() -> 
 def test_on_a_cluster_that_exists_objects_name_the_registry_and_no_node_port_leads_to_them() -> None:
     here, there = wanted(), guest()
     content = here.images["app"].ref.rpartition(":")[2]
-    assert manifest.images(there.object("deployment/api")) == {f"registry.example:5000/team/app:{content}"}
-    assert {manifest.key(o) for o in here.objects} - {manifest.key(o) for o in there.objects} == {"service/devenv-api"}
+    assert named(there, "deployment/api").images == {f"registry.example:5000/team/app:{content}"}
+    assert {str(o.id) for o in here.objects} - {str(o.id) for o in there.objects} == {"service/devenv-api"}
     assert [f.service for f in there.forwards] == ["api"]
 
 
 def test_an_image_without_a_registry_is_refused_and_a_stack_without_images_needs_none() -> None:
-    with pytest.raises(UsageError, match="nodes of context theirs pull it: say --registry"):
+    with pytest.raises(UsageError, match="nodes of context theirs pull from: pass --registry"):
         guest(registry=None)
     assert guest(registry=None, images={}, gates=()).wanted_images == ()
 
 
 def test_what_is_somebody_else_s_is_told_and_their_namespace_is_used_as_it_is() -> None:
     want = guest()
-    have = Observed(cluster=Cluster.RUNNING, foreign=frozenset({"namespace/shop", "service/api"}))
+    have = Observed(cluster=Cluster.RUNNING, foreign=frozenset({ident("namespace/shop"), ident("service/api")}))
     steps = {step.name: step for step in make_plan(want, have)}
-    assert steps["objects"].cause == "service/api: is somebody else's"
+    assert steps["objects"].cause == "service/api: exists and is not managed by devenv"
 
 
 def test_two_environments_of_one_cluster_tell_their_objects_apart() -> None:
-    one, two = (s.object("service/api") for s in (guest(), guest(name="other")))
-    assert [manifest.is_ours(o, n) for o, n in ((one, ""), (one, "shop"), (two, "shop"))] == [True, True, False]
-    assert manifest.selector("shop") == "app.kubernetes.io/managed-by=devenv,devenv/name=shop"
+    one, two = (named(s, "service/api") for s in (guest(), guest(name="other")))
+    assert [o.is_ours(n) for o, n in ((one, ""), (one, "shop"), (two, "shop"))] == [True, True, False]
+    other = named(guest(namespace="other"), "service/api")
+    assert other.is_ours("shop")
+    assert not Object(one.id, {**one.raw, "metadata": other.meta}).is_ours("shop")
+    selector = objects.selector("shop", "home")
+    assert selector == "app.kubernetes.io/managed-by=devenv,devenv/name=shop,devenv/namespace=home"
+
+
+def test_what_the_manifests_drop_goes_once_what_takes_its_place_is_ready() -> None:
+    steps = {s.name: s for s in make_plan(wanted(), replace(Observed(), cluster=Cluster.RUNNING, orphans=(OLD,)))}
+    ready = {name for name in steps if name.startswith("ready ")}
+    assert ready == {"ready deployment/api", "ready statefulset/db", "ready job/migrate"}
+    assert ready < set(steps["delete configmap/old"].needs)
+
+
+CLAIM: Document = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "data"}, "spec": {}}
+BARE_POD: Document = {
+    "apiVersion": "v1",
+    "kind": "Pod",
+    "metadata": {"name": "tool"},
+    "spec": {"containers": [{"name": "c", "image": "app"}]},
+}
+
+
+def test_what_is_not_ready_by_being_there_is_waited_for_and_a_pod_is_made_anew() -> None:
+    balanced = {**SERVICE, "metadata": {"name": "lb"}, "spec": {**SERVICE["spec"], "type": "LoadBalancer"}}
+    want = wanted([*DOCUMENTS, CLAIM, BARE_POD, balanced])
+    steps = {step.name: step for step in make_plan(want, Observed())}
+    assert {"apply deployment/api", "apply statefulset/db", "forwards"} <= {
+        *steps["ready persistentvolumeclaim/data"].needs
+    }
+    assert "forwards" in steps["ready service/lb"].needs
+    assert {"load app", "ready job/migrate"} <= {*steps["run pod/tool"].needs}
+    assert "run pod/tool" in steps["ready pod/tool"].needs
+    order = list(steps)
+    assert order.index("forwards") < order.index("ready service/lb")
+    there = {**done(want).readiness, **{o.id: Readiness(Level.READY, "x") for o in want.awaited}}
+    assert make_plan(want, replace(done(want), readiness=there)) == ()
+    theirs = guest(documents=[*DOCUMENTS, balanced])
+    assert not any(o.kind == "Service" for o in theirs.awaited)
+    assert "ready service/lb" not in names(make_plan(theirs, Observed(cluster=Cluster.RUNNING)))
+    (claim,) = (o for o in want.objects if o.kind == "PersistentVolumeClaim")
+    unbound = {**there, claim.id: Readiness(Level.PENDING, "x", "is not bound")}
+    assert [(s.name, s.cause) for s in make_plan(want, replace(done(want), readiness=unbound))] == [
+        ("ready persistentvolumeclaim/data", "is not bound")
+    ]
+
+
+def test_what_is_being_deleted_is_applied_again_and_all_of_its_namespace() -> None:
+    want = wanted()
+    leaving = frozenset({ident("deployment/api")})
+    assert names(make_plan(want, replace(done(want), leaving=leaving))) == [
+        "apply deployment/api",
+        "ready deployment/api",
+    ]
+    (home,) = (o.id for o in want.objects if o.kind == "Namespace")
+    steps = make_plan(want, replace(done(want), leaving=frozenset({home})))
+    assert {"objects", "apply deployment/api", "apply statefulset/db", "run job/migrate"} <= {*names(steps)}
+    assert all(
+        step.cause in ("was just applied", "is being deleted") or "is being deleted" in step.cause for step in steps
+    )
+
+
+def test_what_differs_although_its_source_is_the_same_is_applied_or_replaced() -> None:
+    want = wanted([*DOCUMENTS, CLAIM])
+    there = replace(done(want), readiness={o.id: Readiness(Level.READY, "x") for o in want.awaited})
+    api, db, service = (named(want, n).id for n in ("deployment/api", "statefulset/db", "service/api"))
+    (claim,) = (o.id for o in want.objects if o.kind == "PersistentVolumeClaim")
+    drifted = Differences(drifted={api: "was changed by kubectl: spec.replicas"})
+    assert [(s.name, s.cause) for s in make_plan(want, replace(there, differences=drifted))] == [
+        ("apply deployment/api", "was changed by kubectl: spec.replicas"),
+        ("ready deployment/api", "was just applied"),
+    ]
+    fixed = Differences(fixed=dict.fromkeys((db, service, claim), "field is immutable"))
+    steps = {s.name: s for s in make_plan(want, replace(there, differences=fixed))}
+    assert isinstance(steps["apply statefulset/db"].action, ReplaceObject)
+    assert isinstance(steps["replace service/api"].action, ReplaceObject)
+    assert "replace service/api" in steps["apply statefulset/db"].needs
+    # What may hold data is never replaced: `up` refuses it before (preflight).
+    assert steps["objects"].action == ApplyObjects((named(want, "persistentvolumeclaim/data"),))
+    assert steps["objects"].cause == "persistentvolumeclaim/data: cannot be changed in place: field is immutable"
+
+
+def test_a_job_stays_when_it_has_ended_for_it_tells_that_it_ran() -> None:
+    want = wanted([*DOCUMENTS[:3], runs("Job", "migrate", "app", ttlSecondsAfterFinished=5, backoffLimit=1)])
+    spec = named(want, "job/migrate").raw["spec"]
+    assert (spec["backoffLimit"], "ttlSecondsAfterFinished" in spec) == (1, False)
 
 
 def test_the_order_is_the_same_on_every_run() -> None:
@@ -160,15 +265,23 @@ def test_a_workload_with_the_image_of_a_gate_waits_for_it_and_its_database_does_
     assert "ready deployment/api" not in steps["run job/migrate"].needs
 
 
+def test_a_gate_may_name_what_waits_for_it() -> None:
+    steps = {s.name: s for s in make_plan(wanted(gates={"job/migrate": ("statefulset/db",)}), Observed())}
+    assert "ready job/migrate" in steps["apply statefulset/db"].needs
+    assert "ready job/migrate" not in steps["apply deployment/api"].needs
+
+
 CHANGES: Mapping[str, tuple[Any, list[str]]] = {
     "a pod is not ready": (
         lambda have: replace(
-            have, readiness={**have.readiness, "deployment/api": Readiness(Level.PENDING, "deployment/api")}
+            have, readiness={**have.readiness, ident("deployment/api"): Readiness(Level.PENDING, "deployment/api")}
         ),
         ["ready deployment/api"],
     ),
     "the migration failed": (
-        lambda have: replace(have, readiness={**have.readiness, "job/migrate": Readiness(Level.FAILED, "job/migrate")}),
+        lambda have: replace(
+            have, readiness={**have.readiness, ident("job/migrate"): Readiness(Level.FAILED, "job/migrate")}
+        ),
         ["run job/migrate", "ready job/migrate"],
     ),
     "the forwards died": (lambda have: replace(have, forwards_hash=""), ["forwards", "forwards open"]),
@@ -179,7 +292,7 @@ CHANGES: Mapping[str, tuple[Any, list[str]]] = {
     ),
     "the host lost an image that the node has": (lambda have: replace(have, host_images=frozenset()), []),
     "an object was dropped from the manifests": (
-        lambda have: replace(have, strays=("configmap/old",)),
+        lambda have: replace(have, orphans=(OLD,)),
         ["delete configmap/old"],
     ),
     "the cluster is stopped": (
@@ -187,7 +300,7 @@ CHANGES: Mapping[str, tuple[Any, list[str]]] = {
         ["cluster"],
     ),
     "an object's source changed": (
-        lambda have: replace(have, sources={**have.sources, "service/api": "other"}),
+        lambda have: replace(have, sources={**have.sources, ident("service/api"): "other"}),
         ["objects"],
     ),
 }
@@ -203,9 +316,15 @@ def test_an_image_is_pulled_where_its_registry_answers_and_built_with_its_bases_
     for debian, postgres in product((False, True), repeat=2):
         answers = {"docker.io/library/debian:bookworm": debian, "docker.io/library/postgres:15": postgres}
         steps = {s.name: s for s in make_plan(wanted(), Observed(registries=answers))}
-        assert ("pulled from" in steps["image base"].cause) is debian
-        assert ("pulled from" in steps["image db"].cause) is postgres
+        assert ("pulling" in steps["image base"].cause) is debian
+        assert ("pulling" in steps["image db"].cause) is postgres
         assert steps["image db"].needs == (() if postgres else ("image base",))
+
+
+def test_a_plan_says_that_the_folder_of_a_pulled_image_is_not_built() -> None:
+    have = Observed(registries={"docker.io/library/postgres:15": True})
+    cause = {s.name: s.cause for s in make_plan(wanted(), have)}["image db"]
+    assert cause.endswith("pulling docker.io/library/postgres:15; its folder db is not built")
 
 
 def test_an_image_with_all_on_this_host_is_not_made_again() -> None:
@@ -215,9 +334,9 @@ def test_an_image_with_all_on_this_host_is_not_made_again() -> None:
 
 
 def test_a_plan_prints_as_text_with_its_causes() -> None:
-    have = replace(done(wanted()), forwards_hash="", strays=("configmap/old",))
+    have = replace(done(wanted()), forwards_hash="", orphans=(OLD,))
     assert [f"{s.name}: {s.cause}" for s in make_plan(wanted(), have)] == [
-        "delete configmap/old: is in the manifests no more",
+        "delete configmap/old: no longer in the manifests; devenv applied it for this environment",
         "forwards: no process serves them",
         "forwards open: were just started",
     ]
@@ -237,10 +356,34 @@ def test_a_changed_secret_rolls_out_what_reads_it() -> None:
     assert names(steps)[:2] == ["objects", "apply deployment/api"]
 
 
+@pytest.mark.parametrize("need", [None, {"name": "app"}])
+def test_a_secret_that_all_pods_start_without_is_left_out_where_the_env_file_lacks_its_setting(
+    need: Document | None,
+) -> None:
+    """An env-file that was made before the setting was there stays good; it must not stop `up`."""
+    app = runs("Deployment", "api", "app")
+    reads = [{"secretRef": {"name": "app", "optional": True}}, *([{"secretRef": need}] if need else ())]
+    app["spec"]["template"]["spec"]["containers"][0]["envFrom"] = reads
+    documents, secrets = [SERVICE, app, DOCUMENTS[3]], {"app": {"DSN": "${env.PASSWORD:url}@${namespace}"}}
+
+    def made(env_file: Mapping[str, str]) -> list[str]:
+        found = wanted(documents, env_file=env_file, secrets=secrets)
+        return [str(o.id) for o in found.objects if o.kind == "Secret"]
+
+    assert made({"PASSWORD": "p"}) == ["secret/app"]
+    if need:
+        with pytest.raises(UsageError, match="PASSWORD is missing"):
+            made({})
+    else:
+        assert made({}) == []
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [
         ({"gates": ("job/none",)}, "job/none: no such object in k8s"),
+        ({"gates": {"job/migrate": ("deployment/none",)}}, "deployment/none: no such object in k8s"),
+        ({"images": {}}, "gates: nothing waits for job/migrate, since no workload runs the same image"),
         ({"forwards": {"x": Forward(service="none", ports="1:1")}}, "forwards.x: no service/none in the manifests"),
         ({"forwards": {"x": Forward(service="api", ports="1:1")}}, "forwards.x: Service api has no port 1"),
         ({"secrets": {"s": {"A": "${env.NONE}"}}}, "NONE is missing"),
@@ -249,6 +392,21 @@ def test_a_changed_secret_rolls_out_what_reads_it() -> None:
 def test_what_the_manifests_and_the_table_do_not_agree_on_is_refused(change: dict[str, Any], told: str) -> None:
     with pytest.raises(UsageError, match=told):
         wanted(**change)
+
+
+@pytest.mark.parametrize(
+    ("spec", "told"),
+    [
+        ({"selector": None}, "has no selector"),
+        ({"type": "ExternalName", "externalName": "x.example"}, "has no selector"),
+        ({"ports": [{"port": 80, "protocol": "UDP"}]}, "has port 80 for UDP; a forward carries TCP"),
+        ({"ports": None}, "has no port 80"),
+    ],
+)
+def test_a_service_that_leads_to_no_pod_over_tcp_is_no_forward(spec: dict[str, Any], told: str) -> None:
+    service = {**SERVICE, "spec": {**SERVICE["spec"], **spec}}
+    with pytest.raises(UsageError, match=told):
+        wanted([service, *DOCUMENTS[1:]])
 
 
 INGRESS: Document = {
@@ -275,7 +433,7 @@ def test_a_local_certificate_is_part_of_the_plan_after_the_objects_and_with_its_
 
 def test_a_certificate_of_somebody_else_is_no_part_of_the_plan() -> None:
     want = secured(issuer="letsencrypt")
-    assert not any(isinstance(s.act, IssueCertificate) for s in make_plan(want, Observed()))
+    assert not any(isinstance(s.action, IssueCertificate) for s in make_plan(want, Observed()))
     seen = Seen(datetime(2026, 1, 1, tzinfo=UTC), None, None)
     assert make_plan(want, replace(done(want), certificate=seen)) == ()
     own = replace(seen, held=Held("https://acme.example/dir", fault="is broken"))
@@ -294,3 +452,19 @@ def test_a_certificate_of_somebody_else_is_no_part_of_the_plan() -> None:
 def test_a_certificate_that_the_ingress_does_not_name_is_refused(change: dict[str, str], told: str) -> None:
     with pytest.raises(UsageError, match=told):
         secured(**change)
+
+
+def test_pods_that_are_ahead_of_their_image_are_replaced_where_nothing_else_replaces_them() -> None:
+    want = wanted()
+    api = named(want, "deployment/api")
+    meta = {"name": "api-1", "uid": "u", "annotations": {ahead.ANNOTATION: ahead.Ahead(2).text()}}
+    pod = Object.parse({"apiVersion": "v1", "kind": "Pod", "metadata": meta}, "shop")
+    seen = replace(done(want), ahead={api.id: (pod,)})
+    steps = make_plan(want, seen)
+    assert [(step.name, step.cause) for step in steps] == [
+        ("pods of deployment/api", "2 files ahead of its image"),
+        ("ready deployment/api", "its pods are replaced"),
+    ]
+    assert steps[0].action == ReplacePods((pod,))
+    changed = replace(seen, sources={**seen.sources, api.id: "other"})
+    assert names(make_plan(want, changed)) == ["apply deployment/api", "ready deployment/api"]

@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
-from devenv import readiness
-from devenv.kube import culprit
-from devenv.readiness import Level, Readiness
+from devenv.kube import verdict
+from devenv.kube.api import culprit
+from devenv.kube.objects import Object
+from devenv.kube.pod_state import CRASHES_THAT_ARE_A_LOOP
+from devenv.kube.readiness import Level, Patience, Readiness
 
 RECORDED = Path(__file__).parent / "recorded"
 
@@ -20,7 +22,8 @@ def recorded(name: str) -> dict[str, Any]:
 
 
 def level_of(seen: dict[str, Any]) -> Readiness:
-    return readiness.of("x", seen["object"], seen["pods"], seen["sets"])
+    pods, sets = ([Object.parse(o, "") for o in seen[kind]] for kind in ("pods", "sets"))
+    return verdict.of("x", Object.parse(seen["object"], ""), pods, sets)
 
 
 @pytest.mark.parametrize(
@@ -59,7 +62,9 @@ def test_every_recording_is_tested() -> None:
 @pytest.mark.parametrize("name", ["deployment-crash-loop", "deployment-no-image", "job-failed"])
 def test_a_failure_names_the_pod_whose_log_tells_more(name: str) -> None:
     seen = recorded(name)
-    assert level_of(seen).culprit in {f"{p['metadata']['name']}@recording" for p in seen["pods"]}
+    culprit = level_of(seen).culprit
+    assert culprit
+    assert (culprit.namespace, culprit.name) in {("recording", p["metadata"]["name"]) for p in seen["pods"]}
 
 
 def test_the_log_of_a_crashed_container_is_that_of_its_last_run() -> None:
@@ -70,7 +75,7 @@ def test_the_log_of_a_crashed_container_is_that_of_its_last_run() -> None:
 
 
 def test_nothing_there_is_absent_and_never_ready() -> None:
-    assert readiness.of("x", None).level is Level.ABSENT
+    assert verdict.of("x", None).level is Level.ABSENT
     empty = recorded("deployment-ready") | {"pods": [], "sets": []}
     empty["object"] = copy.deepcopy(empty["object"]) | {"status": {}}
     assert level_of(empty).level is Level.PENDING
@@ -146,13 +151,32 @@ def test_one_crash_is_no_loop() -> None:
     for restarts in range(5):
         seen = recorded("deployment-crash-loop")
         seen["pods"][0]["status"]["containerStatuses"][0]["restartCount"] = restarts
-        assert (level_of(seen).level is Level.FAILED) is (restarts >= readiness.CRASHES_THAT_ARE_A_LOOP)
+        assert (level_of(seen).level is Level.FAILED) is (restarts >= CRASHES_THAT_ARE_A_LOOP)
 
 
 def test_a_job_s_crash_is_its_own_affair_until_it_fails() -> None:
     seen = recorded("job-failed")
     seen["object"]["status"]["conditions"] = []
     assert level_of(seen).level is Level.PENDING
+
+
+def test_a_failure_that_may_pass_is_believed_only_when_it_has_lasted() -> None:
+    names = ("no-node", "too-big", "no-image", "no-secret", "crash-loop")
+    waits = {name: level_of(recorded(f"deployment-{name}")) for name in names}
+    assert {n: seen.lasts_s for n, seen in waits.items()} == {
+        "no-node": 20, "too-big": 20, "no-image": 15, "no-secret": 0, "crash-loop": 0,
+    }  # fmt: skip
+    good = Readiness(Level.PENDING, "x")
+    for seen in waits.values():
+        patience = Patience()
+        first = patience.judged(seen, 100)
+        assert first.level is (Level.PENDING if seen.lasts_s else Level.FAILED)
+        assert first.why == seen.why
+        if seen.lasts_s:
+            assert patience.judged(seen, 100 + seen.lasts_s - 1).level is Level.PENDING
+            assert patience.judged(good, 100 + seen.lasts_s) == good
+            assert patience.judged(seen, 100 + seen.lasts_s + 1).level is Level.PENDING  # from its beginning again
+            assert patience.judged(seen, 101 + 2 * seen.lasts_s).level is Level.FAILED
 
 
 def test_the_whole_is_as_ready_as_its_least_ready_part() -> None:
@@ -162,4 +186,4 @@ def test_the_whole_is_as_ready_as_its_least_ready_part() -> None:
 
 
 def test_only_ready_and_failed_end_a_wait() -> None:
-    assert {level for level in Level if Readiness(level, "x").settled} == {Level.READY, Level.FAILED}
+    assert {level for level in Level if Readiness(level, "x").done} == {Level.READY, Level.FAILED}

@@ -9,11 +9,12 @@ from hashlib import sha256
 from pathlib import Path
 from random import Random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devenv import reproducible
-from devenv.reproducible import EPOCH, LEFT_OUT, Saved
+from devenv.images import reproducible
+from devenv.images.reproducible import EPOCH, Saved
 
 MADE = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 CAPABILITY = "SCHILY.xattr.security.capability"
@@ -107,10 +108,33 @@ def test_of_several_names_of_a_file_the_first_has_its_data_whichever_was_packed_
     assert listed(one) == {e.name: e for e in turned}
 
 
-def test_the_mirror_of_the_builders_network_is_left_out() -> None:
+SUITES = (("debian", "bookworm"), ("debian", "bookworm-updates"), ("debian-security", "bookworm-security"))
+LIST = "".join(f"deb http://mirror.example.com/{where} {suite} main\n" for where, suite in SUITES).encode()
+POINTER = b'Dir::Etc::sourcelist "mirror.list";\n'
+PREPARE = Path(reproducible.__file__).parents[1] / "cluster/node_images/rootfs/prepare"
+
+
+def apt(pointer: bytes, mirrors: bytes, top: str = "") -> list[Entry]:
+    return [Entry(f"{top}etc/apt/apt.conf.d/10mirror", pointer), Entry(f"{top}etc/apt/mirror.list", mirrors)]
+
+
+@pytest.mark.parametrize("top", ["", "./"])
+def test_the_mirror_of_the_builders_network_is_left_out(top: str) -> None:
     kept = Entry("etc/apt/sources.list", b"deb")
-    layer = packed([kept, *(Entry(name, b"mirror.example.com") for name in LEFT_OUT)], chances(1))
-    assert listed(normalised(layer)) == {kept.name: kept}
+    assert POINTER.decode().strip() in PREPARE.read_text()
+    assert listed(normalised(packed([kept, *apt(POINTER, LIST, top)], chances(1)))) == {kept.name: kept}
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        apt(b"Acquire::Retries 3;\n", LIST),
+        apt(POINTER, b"set base_path /var/spool/apt-mirror\n"),
+        apt(POINTER, LIST)[1:],
+    ],
+)
+def test_a_person_s_own_files_of_the_mirror_s_names_stay(own: list[Entry]) -> None:
+    assert listed(normalised(packed(own, chances(1)))) == {entry.name: entry for entry in own}
 
 
 CONTAINER = {

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from devenv import revision
 from devenv.errors import DevenvError
+from devenv.images import git as revision
+from devenv.images.folder import read_folder
 
 
 def git(tree: Path, *args: str) -> str:
@@ -55,7 +56,7 @@ def test_files_that_no_commit_has_are_named(tree: Path) -> None:
     (tree / "app/__pycache__").mkdir()
     (tree / "app/__pycache__/a.pyc").write_text("1")
     (tree / "elsewhere").write_text("1")
-    with pytest.raises(DevenvError, match="must be found again") as error:
+    with pytest.raises(DevenvError, match="uncommitted files would be pushed") as error:
         revision.of_paths(tree, [tree / "app"])
     assert str(error.value).splitlines()[1:-1] == ["  app/a", "  app/new", "  app/ignored.o"]
 
@@ -105,3 +106,52 @@ def test_a_remote_is_told_without_credentials_and_a_folder_not_at_all(remote: st
     assert revision.origin(tree) == ""
     git(tree, "remote", "add", "origin", remote)
     assert revision.origin(tree) == told
+
+
+def test_what_a_link_makes_a_part_of_the_image_is_committed_too(tree: Path, tmp_path: Path) -> None:
+    commit(tree, "shared/Dockerfile", "FROM scratch\n")
+    (tree / "app").mkdir()
+    (tree / "app/Dockerfile").symlink_to("../shared/Dockerfile")
+    git(tree, "add", "app")
+    git(tree, "commit", "--quiet", "--message", "link")
+    assert revision.of_paths(tree, [tree / "app"]).commit == git(tree, "rev-parse", "HEAD")
+    second = commit(tree, "shared/Dockerfile", "FROM base\n")
+    assert revision.of_paths(tree, [tree / "app"]).commit == second
+    (tree / "shared/Dockerfile").write_text("FROM other\n")
+    with pytest.raises(DevenvError, match="uncommitted files would be pushed:\n  shared/Dockerfile"):
+        revision.of_paths(tree, [tree / "app"])
+    git(tree, "checkout", "--quiet", ".")
+    (tmp_path / "outside").write_text("FROM base\n")
+    (tree / "app/Dockerfile").unlink()
+    (tree / "app/Dockerfile").symlink_to(tmp_path / "outside")
+    git(tree, "commit", "--quiet", "--all", "--message", "out")
+    with pytest.raises(DevenvError, match=r"no commit of .* has what a link of the image leads to: .*/outside"):
+        revision.of_paths(tree, [tree / "app"])
+
+
+def test_the_content_behind_a_link_is_not_in_the_image_so_nobody_asks_whether_it_is_committed(tree: Path) -> None:
+    commit(tree, "shared/x")
+    (tree / "app").mkdir()
+    (tree / "app/shared").symlink_to("../shared")
+    first = commit(tree, "app/Dockerfile", "FROM scratch\n")
+    with pytest.raises(DevenvError, match="\n  app/shared\n"):
+        revision.of_paths(tree, [tree / "app"])
+    git(tree, "add", "app")
+    git(tree, "commit", "--quiet", "--amend", "--message", "link")
+    (tree / "shared/x").write_text("2")
+    assert revision.of_paths(tree, [tree / "app"]).commit == git(tree, "rev-parse", "HEAD") != first
+    assert [file.path for file in read_folder(tree / "app")] == ["Dockerfile", "shared"]
+    assert all(b"2" not in file.data for file in read_folder(tree / "app"))
+
+
+def test_a_file_that_dockerignore_leaves_out_may_be_uncommitted(tree: Path) -> None:
+    commit(tree, ".gitignore", ".env\n.venv\n")
+    commit(tree, "app/.dockerignore", ".env\n.venv\nold.py\n")
+    commit(tree, "app/old.py")
+    (tree / "app/.env").write_text("PASSWORD=1")
+    (tree / "app/.venv").mkdir()
+    (tree / "app/.venv/x").write_text("1")
+    assert revision.of_paths(tree, [tree / "app"])
+    (tree / "app/sent").write_text("1")
+    with pytest.raises(DevenvError, match="uncommitted files would be pushed:\n  app/sent\n"):
+        revision.of_paths(tree, [tree / "app"])

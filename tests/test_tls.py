@@ -9,18 +9,21 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import product
 from pathlib import Path
+from typing import cast
 
 import certifi
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devenv import certificates, handshake, state, tls, trust
-from devenv.certificates import Pair
-from devenv.errors import UsageError
-from devenv.state import Folder
-from devenv.table import LOCAL
-from devenv.tls import Certificate, Held, Seen
+from devenv.certificates import rules, secret, served, trust, x509
+from devenv.certificates.rules import Certificate, Held, Seen
+from devenv.certificates.x509 import Pair
+from devenv.errors import DevenvError, UsageError
+from devenv.kube.api import Api
+from devenv.project.schema import LOCAL, Tls
+from devenv.system import state
+from devenv.system.state import Folder
 
 HOST = "shop.internal"
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -34,7 +37,7 @@ SEEN = Seen(NOW, AUTHORITY, Held(LOCAL, FINE))
 def test_a_certificate_is_renewed_exactly_when_less_than_a_third_of_its_life_is_left(life: int, gone: int) -> None:
     certificate = replace(FINE, not_before=NOW, not_after=NOW + life * DAY)
     fresh = gone >= 0 and 3 * (life - gone) >= life
-    assert (tls.ending(certificate, NOW + gone * DAY) == "") is fresh
+    assert (rules.ending(certificate, NOW + gone * DAY) == "") is fresh
 
 
 FAULTS: Mapping[str, tuple[Seen, str]] = {
@@ -67,13 +70,17 @@ FAULTS: Mapping[str, tuple[Seen, str]] = {
 @pytest.mark.parametrize("what", FAULTS)
 def test_each_fault_of_a_local_certificate_is_a_cause(what: str) -> None:
     seen, cause = FAULTS[what]
-    assert tls.local_due(HOST, seen) == cause
-    assert tls.upkeep_due(LOCAL, HOST, seen) == cause
-    assert tls.switch_due(HOST, seen) == cause
+    assert rules.local_due(HOST, seen) == cause
+    assert rules.upkeep_due(LOCAL, HOST, seen) == cause
+    assert rules.switch_due(HOST, seen) == cause
 
 
 def test_a_good_local_certificate_is_left() -> None:
-    assert (tls.local_due(HOST, SEEN), tls.upkeep_due(LOCAL, HOST, SEEN), tls.switch_due(HOST, SEEN)) == ("", "", "")
+    assert (rules.local_due(HOST, SEEN), rules.upkeep_due(LOCAL, HOST, SEEN), rules.switch_due(HOST, SEEN)) == (
+        "",
+        "",
+        "",
+    )
 
 
 def test_up_keeps_up_what_is_local_and_a_person_may_replace_anything() -> None:
@@ -84,10 +91,10 @@ def test_up_keeps_up_what_is_local_and_a_person_may_replace_anything() -> None:
     ):
         held = Held(issuer, replace(FINE, ours=not due)) if usable else Held(issuer, fault="is broken")
         seen = replace(SEEN, held=held)
-        ours = issuer == LOCAL or (issuer == "" and not usable)
-        acts = wanted == LOCAL and ours and (due or not usable)
-        assert bool(tls.upkeep_due(wanted, HOST, seen)) is acts, (wanted, issuer, usable, due)
-        assert bool(tls.switch_due(HOST, seen)) is (issuer != LOCAL or due or not usable)
+        acts = wanted == LOCAL and issuer == LOCAL and (due or not usable)
+        assert bool(rules.upkeep_due(wanted, HOST, seen)) is acts, (wanted, issuer, usable, due)
+        assert bool(rules.switch_due(HOST, seen)) is (issuer != LOCAL or due or not usable)
+        assert bool(rules.obstacle(wanted, seen)) is (wanted == LOCAL and issuer == "" and not usable)
 
 
 @pytest.mark.parametrize(
@@ -103,58 +110,85 @@ def test_up_keeps_up_what_is_local_and_a_person_may_replace_anything() -> None:
     ],
 )
 def test_a_wildcard_stands_for_one_label(names: tuple[str, ...], host: str, covered: bool) -> None:
-    assert tls.covers(names, host) is covered
+    assert rules.covers(names, host) is covered
 
 
 @pytest.mark.parametrize("host", ["shop", "shop.internal", "a.localhost", "x.test", "a.b.local", "router.home.arpa"])
 def test_lets_encrypt_is_not_asked_for_a_private_name(host: str) -> None:
-    for issuer in tls.DIRECTORIES:
+    for issuer in rules.DIRECTORIES:
         with pytest.raises(UsageError, match="names of the public DNS only"):
-            tls.directory(issuer, host)
-        assert tls.directory(issuer, "shop.example.org") == tls.DIRECTORIES[issuer]
-    assert tls.directory("https://acme.example/dir", host) == "https://acme.example/dir"
+            rules.directory(issuer, host)
+        assert rules.directory(issuer, "shop.example.org") == rules.DIRECTORIES[issuer]
+    assert rules.directory("https://acme.example/dir", host) == "https://acme.example/dir"
 
 
 def test_the_verdict_compares_what_is_served_with_the_secret() -> None:
     held = Held(LOCAL, FINE)
-    assert tls.verdict(held, FINE.fingerprint, "1.2.3.4:443", "") == ""
-    assert tls.verdict(held, "other", "1.2.3.4:443", "") == "1.2.3.4:443 serves another certificate"
-    assert tls.verdict(held, "", "", "refused") == "refused"
-    assert tls.verdict(None, "other", "1.2.3.4:443", "") == "there is no such Secret"
-    assert tls.verdict(Held(LOCAL, fault="is broken"), "other", "1.2.3.4:443", "") == "is broken"
+    assert rules.verdict(held, FINE.fingerprint, "1.2.3.4:443", "") == ""
+    assert rules.verdict(held, "other", "1.2.3.4:443", "") == "1.2.3.4:443 serves another certificate"
+    assert rules.verdict(held, "", "", "refused") == "refused"
+    assert rules.verdict(None, "other", "1.2.3.4:443", "") == "there is no such Secret"
+    assert rules.verdict(Held(LOCAL, fault="is broken"), "other", "1.2.3.4:443", "") == "is broken"
 
 
 @pytest.fixture(scope="module")
 def authority() -> Pair:
-    return certificates.new_authority("shop", HOST, datetime.now(UTC))
+    return x509.new_authority("shop", HOST, datetime.now(UTC))
+
+
+def test_nothing_is_issued_by_a_clock_that_is_wrong(tmp_path: Path) -> None:
+    folder = Folder(tmp_path)
+    made = x509.new_authority("shop", HOST, datetime.now(UTC) + DAY)
+    folder.authority.write_text(made.certificate)
+    folder.authority_key.write_text(made.key)
+    table = Tls(host=HOST, ingress="shop", secret="shop-tls")  # noqa: S106  its name
+    with pytest.raises(DevenvError, match=r"set the clock; nothing was replaced"):
+        secret.issue(cast(Api, None), folder, table, "shop", lambda _: None)  # before the cluster is asked
+    assert folder.authority.read_text() == made.certificate
+
+
+def test_a_clock_by_which_the_authority_is_yet_to_be_made_is_told() -> None:
+    assert rules.wrong_clock(SEEN) == ""
+    assert rules.wrong_clock(replace(SEEN, authority=None, now=NOW - 9 * DAY)) == ""
+    early = replace(SEEN, now=AUTHORITY.not_before - DAY)
+    assert rules.wrong_clock(early).startswith("this machine's clock says ")
+    assert rules.wrong_clock(early).endswith(": set the clock")
+
+
+def test_a_bundle_of_any_encoding_is_taken(tmp_path: Path, authority: Pair) -> None:
+    own = tmp_path / "own.pem"
+    own.write_bytes(b"# Autorit\xe9\n" + Path(certifi.where()).read_bytes())
+    bundle = trusting(tmp_path, authority, {"SSL_CERT_FILE": str(own)})["SSL_CERT_FILE"]
+    port = serve(x509.issue(authority, HOST, datetime.now(UTC)), tmp_path)
+    assert accepted(port, HOST, bundle) == ""
 
 
 def test_what_was_made_reads_back_as_good(authority: Pair) -> None:
     now = datetime.now(UTC)
-    held = certificates.read_held(LOCAL, certificates.issue(authority, HOST, now), authority.certificate)
-    assert tls.local_due(HOST, Seen(now, certificates.read_authority(authority), held)) == ""
+    held = x509.read_held(LOCAL, x509.issue(authority, HOST, now), authority.certificate)
+    assert rules.local_due(HOST, Seen(now, x509.read_authority(authority), held)) == ""
 
 
 def test_another_authority_of_the_same_name_is_told_apart(authority: Pair) -> None:
     now = datetime.now(UTC)
-    other = certificates.new_authority("shop", HOST, now)
-    held = certificates.read_held(LOCAL, certificates.issue(authority, HOST, now), other.certificate)
+    other = x509.new_authority("shop", HOST, now)
+    held = x509.read_held(LOCAL, x509.issue(authority, HOST, now), other.certificate)
     assert held.certificate
     assert not held.certificate.ours
 
 
 def test_what_cannot_be_used_is_told(authority: Pair) -> None:
-    good, other = (certificates.issue(authority, HOST, datetime.now(UTC)) for _ in range(2))
+    good, other = (x509.issue(authority, HOST, datetime.now(UTC)) for _ in range(2))
 
     def fault(certificate: str, key: str) -> str:
-        return certificates.read_held(LOCAL, Pair(certificate, key), authority.certificate).fault
+        return x509.read_held(LOCAL, Pair(certificate, key), authority.certificate).fault
 
     assert fault(good.certificate, good.key) == ""
     assert fault("", good.key) == fault("rubbish", good.key) == "holds no certificate that can be read"
     assert fault(good.certificate, "") == fault(good.certificate, "x") == "holds no private key that can be read"
     assert fault(good.certificate, other.key) == "holds a private key that is not the certificate's"
-    assert certificates.read_authority(Pair(authority.certificate, good.key)) is None
-    assert certificates.read_authority(good) is None
+    assert x509.read_authority(Pair(authority.certificate, good.key)) is None
+    assert x509.read_authority(good) is None
 
 
 def serving(pair: Pair, folder: Path) -> ssl.SSLContext:
@@ -184,7 +218,7 @@ def serve(pair: Pair, folder: Path) -> int:
 
 
 def accepted(port: int, host: str, bundle: str) -> str:
-    """Return why a client that trusts the bundle refuses the server, or nothing."""
+    """Return why a client that trusts the bundle refuses the server, or an empty string."""
     context = ssl.create_default_context(cafile=bundle)
     try:
         with socket.create_connection(("127.0.0.1", port)) as plain, context.wrap_socket(plain, server_hostname=host):
@@ -206,7 +240,7 @@ def test_a_client_with_the_exported_bundle_accepts_the_host_and_nothing_else(tmp
     exported = trusting(tmp_path, authority, {})
     assert set(exported) == {"SSL_CERT_FILE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS"}
     bundle = exported["SSL_CERT_FILE"]
-    port = serve(certificates.issue(authority, HOST, now), tmp_path)
+    port = serve(x509.issue(authority, HOST, now), tmp_path)
     assert accepted(port, HOST, bundle) == ""
     assert "Hostname mismatch" in accepted(port, "other.internal", bundle)
     assert accepted(port, HOST, certifi.where()) != ""
@@ -214,7 +248,7 @@ def test_a_client_with_the_exported_bundle_accepts_the_host_and_nothing_else(tmp
 
 def test_the_authority_cannot_speak_for_the_rest_of_the_world(tmp_path: Path, authority: Pair) -> None:
     bundle = trusting(tmp_path, authority, {})["SSL_CERT_FILE"]
-    port = serve(certificates.issue(authority, "bank.example.org", datetime.now(UTC)), tmp_path)
+    port = serve(x509.issue(authority, "bank.example.org", datetime.now(UTC)), tmp_path)
     assert accepted(port, "bank.example.org", bundle) == "permitted subtree violation"
 
 
@@ -229,7 +263,7 @@ def test_the_key_and_the_bundle_are_private_and_the_bundle_keeps_a_persons_own_a
     assert text.startswith("# of this company\n")
     assert authority.certificate in text
     # In a shell that has the settings already, and after the authority was made anew: ours is there once.
-    other = certificates.new_authority("shop", HOST, datetime.now(UTC))
+    other = x509.new_authority("shop", HOST, datetime.now(UTC))
     trusting(tmp_path, other, exported)
     assert bundle.read_text() == text.replace(authority.certificate, other.certificate)
     for file in (bundle, tmp_path / "state/authority.key"):
@@ -241,15 +275,15 @@ def test_without_an_authority_nothing_is_exported(tmp_path: Path) -> None:
 
 
 def test_the_handshake_tells_whose_certificate_is_served(tmp_path: Path, authority: Pair) -> None:
-    pair = certificates.issue(authority, HOST, datetime.now(UTC))
-    held = certificates.read_held(LOCAL, pair, None)
+    pair = x509.issue(authority, HOST, datetime.now(UTC))
+    held = x509.read_held(LOCAL, pair, None)
     address = ("127.0.0.1", serve(pair, tmp_path))
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         dead = closed.getsockname()
-        found, where, why = handshake.served(HOST, [dead, address])
+        found, where, why = served.served(HOST, [dead, address])
         assert (where, why) == (f"127.0.0.1:{address[1]}", "")
         assert held.certificate
         assert found == held.certificate.fingerprint
-        assert "refused" in handshake.served(HOST, [dead])[2]
-    assert handshake.served(HOST, [])[2] == "the ingress has no address"
+        assert "refused" in served.served(HOST, [dead])[2]
+    assert served.served(HOST, [])[2] == "the ingress has no address"

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -15,22 +16,29 @@ from pathlib import Path
 from typing import Any
 
 CHECKOUT = Path(__file__).parents[2]
+# Lanes run side by side (scripts/test.sh); names, ports and folders of each are its own.
+LANES = ("all", "unit", "service", "host", "gentle", "disturbed", "nodes")
+LANE = os.environ.get("DEVENV_TEST_LANE", "all")
 # Two checkouts on one machine do not meet: names and folders carry the checkout's path.
-MARK = hashlib.sha256(str(CHECKOUT).encode()).hexdigest()[:6]
+MARK = hashlib.sha256(f"{CHECKOUT} {LANE}".encode()).hexdigest()[:6]
 # Where devenv keeps its files: fixed, so that a run after a killed one finds what that left; short, for the path of a
 # Unix socket.
 STATE = Path(f"/tmp/devenv-tests-{MARK}")  # noqa: S108
+LOGS = CHECKOUT / "build/logs" / LANE  # what each test saw of the commands that it called
+# Lanes that watch the clock: their nodes go first where cores are short (Docker's own weight of a container is 1024).
+FIRST, FIRST_SHARES = ("disturbed", "nodes"), "8192"
 # A first run on a bare machine builds Kubernetes.
 FIRST_UP_S = 60 * 60
 SHORT_S = 10 * 60
 # Steps of `devenv plan` that a busy machine ends by itself: a probe of a workload or a forward was answered late.
-LATE, LATE_S = ("ready ", "forwards open"), 5
+LATE, LATE_S = ("ready ", "forwards open"), 30
 
 
 def free_ports(count: int) -> list[int]:
     """Return ports that nobody listens on, below the range from which the kernel takes ports for connections."""
     found: list[int] = []
-    for port in range(20000 + int(MARK, 16) % 5000, 32000):
+    checkout = int(hashlib.sha256(str(CHECKOUT).encode()).hexdigest()[:6], 16) % 30
+    for port in range(20000 + 350 * checkout + 50 * LANES.index(LANE), 32000):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if probe.connect_ex(("127.0.0.1", port)) != 0:
@@ -38,6 +46,12 @@ def free_ports(count: int) -> list[int]:
         if len(found) == count:
             return found
     raise OSError("no free ports")
+
+
+def go_first(*nodes: str) -> None:
+    """Let these nodes have the processor before those of other lanes, if this lane watches the clock."""
+    if LANE in FIRST:
+        docker("update", "--cpu-shares", FIRST_SHARES, *nodes)
 
 
 @dataclass
@@ -58,6 +72,7 @@ class Environment:
     def variables(self) -> dict[str, str]:
         moved = {f"DEVENV_PORT_{name.upper()}": str(port) for name, port in self.ports.items()}
         own = {"DEVENV_NAME": self.name, "XDG_STATE_HOME": str(self.state), "NO_COLOR": "1", "PATH": path()}
+        own["CI"] = "true"  # nothing is kept for clusters that nobody will make
         return {**os.environ, **moved, **own, **self.extra}
 
     def start(self, *args: str) -> "subprocess.Popen[str]":
@@ -69,10 +84,12 @@ class Environment:
         )  # fmt: skip
 
     def run(self, *args: str, within_s: float = SHORT_S) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
+        done = subprocess.run(
             [str(self.program), *args], cwd=self.root, env=self.variables, text=True,
             stdin=subprocess.DEVNULL, capture_output=True, timeout=within_s, check=False,
         )  # fmt: skip
+        log(f"devenv {' '.join(args)}", done)
+        return done
 
     def fine(self, *args: str, within_s: float = SHORT_S) -> str:
         """Run devenv, see that it ends well, and return its standard output."""
@@ -101,11 +118,15 @@ class Environment:
 
     def shell(self, script: str, within_s: float = SHORT_S) -> str:
         """Run a script as a person would who said `eval "$(devenv env)"` first."""
-        whole = f'set -euo pipefail\neval "$({self.program} env)"\n{script}'
+        return self.by_itself(f'eval "$({self.program} env)"\n{script}', within_s)
+
+    def by_itself(self, script: str, within_s: float = SHORT_S) -> str:
+        """Run a script as a person would who exported nothing."""
         done = subprocess.run(
-            ["bash", "-c", whole], cwd=self.root, env=self.variables, text=True,
+            ["bash", "-c", f"set -euo pipefail\n{script}"], cwd=self.root, env=self.variables, text=True,
             stdin=subprocess.DEVNULL, capture_output=True, timeout=within_s, check=False,
         )  # fmt: skip
+        log(script, done)
         assert done.returncode == 0, f"{script}\nexited with {done.returncode}\n{done.stdout}{done.stderr}"
         return done.stdout
 
@@ -134,6 +155,15 @@ class Environment:
         return f"{self.name}-control-plane"
 
 
+def log(command: str, done: "subprocess.CompletedProcess[str]") -> None:
+    """Keep what a command said, in a file of the test that called it."""
+    file, _, test = os.environ.get("PYTEST_CURRENT_TEST", "session").partition(" ")[0].partition("::")
+    LOGS.mkdir(parents=True, exist_ok=True)
+    name = re.sub(r"[^-.\w]+", "_", f"{file.rpartition('/')[2]}_{test}")[:150]
+    with (LOGS / f"{name}.log").open("a") as kept:
+        kept.write(f"$ {command}\n{done.stdout}{done.stderr}[exit code {done.returncode}]\n\n")
+
+
 def path() -> str:
     return os.pathsep.join([str(CHECKOUT / ".venv/bin"), os.environ["PATH"]])
 
@@ -143,7 +173,7 @@ def docker(*args: str) -> str:
 
 
 def node_address(node: str) -> str:
-    return docker("inspect", "--format", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", node)
+    return docker("inspect", "--format", "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}", node).split()[0]
 
 
 def copied(source: Path, target: Path, names: tuple[str, ...]) -> Path:

@@ -1,4 +1,4 @@
-"""A cluster that devenv did not make: three kind nodes and a registry from which they pull, as kind documents both.
+"""A cluster that devenv did not make: kind nodes and a registry from which they pull, as kind documents both.
 
 The node image's static network and its folders as volumes serve one node. Here each node is told the range of its pods
 and the ways to the others', which on somebody's cluster is the affair of a CNI plugin, and volumes are on the first.
@@ -15,7 +15,7 @@ from pathlib import Path
 import yaml
 
 from tests.cluster import registry as registries
-from tests.cluster.environment import CHECKOUT, FIRST_UP_S, Environment, copied, docker, node_address, path
+from tests.cluster.environment import CHECKOUT, FIRST_UP_S, Environment, copied, docker, go_first, node_address, path
 
 EVERYWHERE = "0.0.0.0"  # noqa: S104  the nodes reach this host by the gateway of their network
 # Written into a node: the range of its pods, the ways to the other nodes', and where the registry is from there. What
@@ -54,17 +54,22 @@ class Foreign:
         return f"https://{node_address(self.nodes[0])}:6443"
 
 
+def flags(there: Foreign) -> tuple[str, ...]:
+    return ("--context", there.context, "--registry", there.registry)
+
+
 @contextmanager
-def running(name: str, port: int, folder: Path) -> Iterator[Foreign]:
+def running(name: str, port: int, folder: Path, count: int) -> Iterator[Foreign]:
     """Make the cluster and its registry, and take both down. What a killed run has left is removed first."""
     registry, kubeconfig = f"127.0.0.1:{port}", folder / "kubeconfig"
-    nodes = (f"{name}-control-plane", f"{name}-worker", f"{name}-worker2")
+    nodes = (f"{name}-control-plane", f"{name}-worker", f"{name}-worker2")[:count]
     remove(name)
     image = node_image(name, folder)
     try:
         docker("network", "create", name)
         with registries.serving(folder, EVERYWHERE, port):
-            create(name, image, kubeconfig)
+            create(name, image, kubeconfig, count)
+            go_first(*nodes)
             there = Foreign(f"kind-{name}", kubeconfig, registry, nodes)
             join(there, port)
             yield there
@@ -89,10 +94,10 @@ def node_image(name: str, folder: Path) -> str:
     return next(str(row["ref"]) for row in rows if row["name"] == "node")
 
 
-def create(name: str, image: str, kubeconfig: Path) -> None:
+def create(name: str, image: str, kubeconfig: Path, count: int) -> None:
     """Let kind itself make the cluster, with what our node image needs of kubeadm."""
-    config = yaml.safe_load((CHECKOUT / "devenv/cluster/kind.yaml").read_text())
-    config["nodes"] = [{"role": "control-plane"}, {"role": "worker"}, {"role": "worker"}]
+    config = yaml.safe_load((CHECKOUT / "devenv/cluster/node_images/kind.yaml").read_text())
+    config["nodes"] = [{"role": "control-plane"}, *([{"role": "worker"}] * (count - 1))]
     argv = ["kind", "create", "cluster", "--name", name, "--image", image, "--kubeconfig", str(kubeconfig)]
     environ = {**os.environ, "PATH": path(), "KIND_EXPERIMENTAL_DOCKER_NETWORK": name}
     done = subprocess.run(
@@ -108,7 +113,8 @@ def join(there: Foreign, port: int) -> None:
     there.kubectl(
         "-n", "kube-system", "set", "env", "daemonset/policies", f"KUBERNETES_SERVICE_HOST={node_address(first)}"
     )
-    volumes_on(there, first)
+    if len(there.nodes) > 1:
+        volumes_on(there, first)
     ranges = {node: pod_range(there, node) for node in there.nodes}
     network = there.context.removeprefix("kind-")
     gateway = docker("network", "inspect", "--format", "{{(index .IPAM.Config 0).Gateway}}", network)

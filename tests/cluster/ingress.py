@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import yaml
 
-from tests.cluster.environment import CHECKOUT, Environment, docker
+from tests.cluster.environment import CHECKOUT, Environment, node_address
 from tests.cluster.objects import BACKENDS, NAMESPACE, Object, deployment, ingress_object, object_, secret, service
 from tests.waiting import SOON_S, eventually
 
@@ -30,8 +30,7 @@ class Ingress:
     ports: dict[str, int] = field(init=False)
 
     def __post_init__(self) -> None:
-        network = json.loads(docker("inspect", "--format", "{{json .NetworkSettings.Networks}}", self.env.node))
-        (self.address,) = (n["IPAddress"] for n in network.values())
+        self.address = node_address(self.env.node)
         service = json.loads(self.env.kubectl("-n", OWN, "get", "service", "ingress-nginx-controller", "-o", "json"))
         self.ports = {p["name"]: p["nodePort"] for p in service["spec"]["ports"]}
 
@@ -95,6 +94,11 @@ class Ingress:
 
         eventually(lambda: all(everywhere() for _ in range(8)))
 
+    def clear(self) -> None:
+        """Remove the Ingresses and certificates in one request for each kind: 200 one by one take 39 s."""
+        for group, kind in (("/apis/networking.k8s.io/v1", "ingresses"), ("/api/v1", "secrets")):
+            self.env.kubectl("delete", "--raw", f"{group}/namespaces/{NAMESPACE}/{kind}")
+
     def delete(self, kind: str, name: str) -> None:
         self.env.kubectl("-n", NAMESPACE, "delete", kind, name)
 
@@ -154,6 +158,11 @@ def openssl(*args: str) -> None:
 
 @cache
 def unverified() -> ssl.SSLContext:
+    """Return the one context that all share; whoever changes one makes one."""
+    return make_unverified()
+
+
+def make_unverified() -> ssl.SSLContext:
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE

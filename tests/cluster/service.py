@@ -96,6 +96,7 @@ class Run:
     env: Environment
     tenant: str = field(default_factory=lambda: f"scenario-{uuid4().hex}")
     acknowledged: list[str] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)  # with what was answered instead
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def give(self, number: int) -> bool:
@@ -108,11 +109,14 @@ class Run:
                 f"{env_url(self.env)}/context/feedback",
                 json={**told, "metadata": {"tokens": 1}}, headers=headers, timeout=ANSWER_S, trust_env=False,
             )  # fmt: skip
-        except httpx.HTTPError:
+        except httpx.HTTPError as error:
+            self.refused.append(repr(error))
             return False
-        if answer.status_code == 200:
-            with self.lock:
+        with self.lock:
+            if answer.status_code == 200:
                 self.acknowledged.append(session)
+            else:
+                self.refused.append(answer.text)
         return answer.status_code == 200
 
     def give_all(self, count: int, threads: int = 8) -> None:

@@ -1,5 +1,8 @@
 """The manifests deploy what the contract says (contract 9)."""
 
+import ipaddress
+import os
+import subprocess
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -66,7 +69,7 @@ def test_the_api_s_pod_is_as_promised() -> None:
     spec = found("Deployment", "somabrain")["spec"]["template"]["spec"]
     (api,) = spec["containers"]
     assert [c["name"] for c in spec["initContainers"]] == ["wait-for-postgres", "copy-code", "apply-overrides"]
-    assert api["readinessProbe"]["httpGet"]["path"] == "/health"
+    assert api["readinessProbe"]["httpGet"]["path"] == "/readyz"
     assert api["livenessProbe"]["httpGet"]["path"] == "/healthz"
     assert "startupProbe" in api
     assert api["resources"] == {
@@ -79,9 +82,42 @@ def test_the_migration_has_three_more_tries_and_a_fixed_name() -> None:
     assert found("Job", "somabrain-migrate")["spec"]["backoffLimit"] == 3
 
 
+def test_redis_keeps_to_four_fifths_of_its_memory_and_drops_what_expires_first(tmp_path: Path) -> None:
+    """The image's own entry point is called with the options; the shell works them out from the container's limit."""
+    (redis,) = found("Deployment", "sb-redis")["spec"]["template"]["spec"]["containers"]
+    (limit,) = redis["env"]
+    assert limit["valueFrom"] == {"resourceFieldRef": {"containerName": "redis", "resource": "limits.memory"}}
+    assert redis["resources"]["limits"]["memory"] == "256Mi"
+    entry = tmp_path / "docker-entrypoint.sh"
+    entry.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    entry.chmod(0o755)
+    env = {"PATH": f"{tmp_path}:{os.environ['PATH']}", limit["name"]: str(256 << 20)}
+    said = subprocess.run(redis["args"], env=env, text=True, capture_output=True, check=True).stdout.split("\n")
+    assert said[0] == "redis-server"
+    options = dict(zip(said[1:-1:2], said[2:-1:2], strict=True))
+    assert options["--save"] == ""
+    assert options["--appendonly"] == "no"
+    assert options["--maxmemory-policy"] == "volatile-ttl"
+    assert 0.79 < int(options["--maxmemory"]) / (256 << 20) <= 0.8
+
+
+def test_a_long_recovery_of_postgres_is_not_cut_short() -> None:
+    (postgres,) = found("StatefulSet", "postgres")["spec"]["template"]["spec"]["containers"]
+    startup = postgres["startupProbe"]  # until it succeeds once, no other probe is made
+    assert startup["periodSeconds"] * startup["failureThreshold"] >= 3600
+
+
+def test_no_workload_is_long_unready_after_a_start_of_its_node() -> None:
+    # A kubelet that has just started waits for a random part of the period before its first look.
+    for kind, name in (("StatefulSet", "postgres"), *(("Deployment", n) for n in ("sb-redis", "sb-opa", "somabrain"))):
+        for container in found(kind, name)["spec"]["template"]["spec"]["containers"]:
+            assert container["readinessProbe"]["periodSeconds"] <= 3, name
+
+
 def test_passwords_are_generated_and_in_no_file_of_the_repository() -> None:
     example = (ROOT / ".env.example").read_text().splitlines()
-    assert {"POSTGRES_PASSWORD=<generated>", "SOMABRAIN_API_TOKEN=<generated>"} <= set(example)
+    made = ("POSTGRES_PASSWORD", "SOMABRAIN_APP_PASSWORD", "SOMABRAIN_API_TOKEN")
+    assert {f"{key}=<generated>" for key in made} <= set(example)
     assert {"POSTGRES_USER=somabrain", "POSTGRES_DB=somabrain"} <= set(example)
     assert ".env" in (ROOT / ".gitignore").read_text().splitlines()
     assert not [o for o in OBJECTS if o["kind"] == "Secret"]
@@ -117,6 +153,40 @@ def test_the_ingress_and_the_way_to_it_are_as_promised() -> None:
     assert ingress["metadata"]["annotations"]["nginx.ingress.kubernetes.io/proxy-body-size"] == "32m"
     assert (PROJECT["tls"]["host"], PROJECT["tls"]["secret"]) == (host, secret)
     assert "9999:443" in [f["ports"] for f in PROJECT["forwards"].values() if "ingress" in f["service"]]
+
+
+def test_the_ingress_reaches_pods_and_addresses_but_no_cloud_s_credentials() -> None:
+    objects = list(yaml.safe_load_all((ROOT / "k8s/ingress.yaml").read_text()))
+    (policy,) = (o["spec"] for o in objects if o["kind"] == "NetworkPolicy")
+
+    def allowed(address: str, port: int) -> bool:
+        where = ipaddress.ip_address(address)
+        blocks = (
+            (rule, peer["ipBlock"]) for rule in policy["egress"] for peer in rule.get("to", ()) if "ipBlock" in peer
+        )
+        reached = [
+            rule
+            for rule, block in blocks
+            if where in ipaddress.ip_network(block["cidr"])
+            and not any(where in ipaddress.ip_network(inner) for inner in block["except"])
+        ]
+        reached += [rule for rule in policy["egress"] if "to" not in rule]
+        return any("ports" not in rule or port in [p["port"] for p in rule["ports"]] for rule in reached)
+
+    assert {"namespaceSelector": {}} in policy["egress"][0]["to"]  # an ipBlock means no pod to some engines
+    assert all(allowed(address, port) for address in ("10.244.0.7", "203.0.113.1", "fd00::7") for port in (80, 6443))
+    assert not any(allowed(address, port) for address in ("169.254.169.254", "fe80::1") for port in (80, 443, 9696))
+    assert allowed("169.254.20.10", 53)
+
+
+def test_the_ingress_cannot_fill_the_node_and_follows_one_name_out_of_its_namespace() -> None:
+    objects = list(yaml.safe_load_all((ROOT / "k8s/ingress.yaml").read_text()))
+    (pod,) = (o["spec"]["template"]["spec"] for o in objects if o["kind"] == "Deployment")
+    assert all("sizeLimit" in v["emptyDir"] for v in pod["volumes"])
+    (alias,) = (o["metadata"] for o in objects if o.get("spec", {}).get("type") == "ExternalName")
+    (container,) = pod["containers"]
+    allowed = [a for a in container["args"] if a.startswith("--allow-external-name=")]
+    assert allowed == [f"--allow-external-name={alias['namespace']}/{alias['name']}"]
 
 
 def test_the_stack_ships_its_policy() -> None:

@@ -8,7 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from somabrain.errors import Refused
-from somabrain.memory import coordinate, epoch_seconds, memory_from, payload_of, task_digest, text_of
+from somabrain.memory import (
+    FIELD_BYTES,
+    PAYLOAD_BYTES,
+    coordinate,
+    epoch_seconds,
+    memory_from,
+    payload_of,
+    task_digest,
+    text_of,
+)
 
 ids = st.uuids().map(lambda u: u.hex)
 finite = st.floats(allow_nan=False, allow_infinity=False)
@@ -38,8 +47,10 @@ def test_a_given_place_is_kept(place: tuple[float, float, float]) -> None:
 
 
 @pytest.mark.parametrize(
-    "coord", ["", "1,2", "1,2,3,4", "1,2,x", "1,2,nan", "inf,0,0", "0,0,1000001", 5, [1, 2, 3], {}]
-)
+    "coord",
+    ["", "1", "1,2", "1,2,3,4", "1;2;3", "1,2,x", "x,y,z", "1,2,nan", "1,2,inf", "inf,0,0", "0,0,1000001",
+     "1,-1000000.1,3", "1e7,0,0", 5, [1, 2, 3], {}, {"x": 1}, True],
+)  # fmt: skip
 def test_a_place_that_is_none_is_refused(coord: Any) -> None:
     with pytest.raises(Refused, match="Invalid input"):
         made({"coord": coord, "payload": {"task": "t"}})
@@ -86,7 +97,15 @@ def test_a_body_that_is_no_object_is_refused(body: Any) -> None:
     [
         {"task": 5},
         {"content": ["a"]},
+        {"content": 5},
+        {"phase": []},
+        {"memory_type": {}},
+        {"universe": 5},
+        {"reasoning_chain": {}},
+        {"importance": True},
         {"task": "a\x00"},
+        {"content": "a\x00b"},
+        {"quality_score": "good"},
         {"importance": "high"},
         {"quality_score": True},
         {"domains": 5},
@@ -105,6 +124,43 @@ def test_a_task_has_an_end() -> None:
     assert made({"task": "a" * 10_000})["task"] == "a" * 10_000
     with pytest.raises(Refused, match="Invalid input"):
         made({"task": "a" * 10_001})
+
+
+@pytest.mark.parametrize(("name", "limit"), FIELD_BYTES.items())
+def test_a_field_has_an_end_in_bytes(name: str, limit: int) -> None:
+    assert made({"task": "t", name: "ß" * (limit // 2)})[name] == "ß" * (limit // 2)
+    with pytest.raises(Refused, match=f"Invalid input: {name} is over {limit} bytes") as raised:
+        made({"task": "t", name: "ß" * (limit // 2) + "s"})
+    assert raised.value.status == 400
+
+
+@pytest.mark.parametrize("name", ["who", "did", "what", "where", "when", "why", "domains", "reasoning_chain"])
+def test_a_field_that_is_no_text_ends_with_its_json(name: str) -> None:
+    limit, frame = FIELD_BYTES[name], len('[""]')
+    assert made({"task": "t", name: ["a" * (limit - frame)]})
+    with pytest.raises(Refused, match=f"Invalid input: {name}"):
+        made({"task": "t", name: ["a" * (limit - frame + 1)]})
+
+
+def test_a_payload_has_an_end_whatever_its_fields_are_called() -> None:
+    frame = len(memory_from({"task": "t", "note": ""}, "id", 0.0).payload_json)
+    whole = memory_from({"task": "t", "note": "a" * (PAYLOAD_BYTES - frame)}, "id", 0.0)
+    assert len(whole.payload_json) == PAYLOAD_BYTES
+    with pytest.raises(Refused, match=f"Invalid input: payload is over {PAYLOAD_BYTES} bytes") as raised:
+        made({"payload": {"task": "t", "note": "a" * (PAYLOAD_BYTES - frame + 1)}})
+    assert raised.value.status == 400
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ({"task": "t", "universe": "u" * 129}, "Invalid input: universe is over 128 characters"),
+        ({"task": "t", "coord": "1,2," + "3" * 125}, "Invalid input: coord is over 128 characters"),
+    ],
+)
+def test_a_universe_and_a_coordinate_have_an_end(body: dict[str, Any], says: str) -> None:
+    with pytest.raises(Refused, match=says):
+        made(body)
 
 
 @given(st.dictionaries(st.text(), st.recursive(st.none() | st.booleans() | finite | st.text(), st.lists, max_leaves=5)))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from somabrain.apply_overrides import target_of
-from somabrain.database import VERSIONS, schema_head
+from somabrain.schema import VERSIONS, Revisions
 
 from tests.service.programs import run, silent_port
 
@@ -46,7 +46,7 @@ def test_a_service_with_faulty_settings_names_them_all_and_does_not_start() -> N
 
 def test_the_migrations_have_one_first_and_one_last() -> None:
     assert "0001_context_feedback" in {path.stem for path in VERSIONS.glob("*.py")}
-    assert schema_head() == sorted(path.stem for path in VERSIONS.glob("*.py"))[-1]
+    assert Revisions.here().head == sorted(path.stem for path in VERSIONS.glob("*.py"))[-1]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from somabrain.learning import Weights
 from somabrain.memory import number
-from somabrain.ranking import Block, Scan, scan, universe_key
+from somabrain.ranking import GATHERED, Block, Rows, Scan, scan, universe_key
 from somabrain.retrieval import recency, residual, scores, softmax
 
 taus = st.floats(0.4, 1.2)
@@ -80,16 +80,44 @@ def test_rank_is_by_cosine_then_by_time_then_by_number(
     assert seen.newest(k, seen.rows(universe)).tolist() == by_time[:k]
 
 
+def everything(seen: Scan) -> Rows:
+    return seen.rows(None)
+
+
 @given(st.integers(1, 30), st.integers(1, 30))
 def test_cosines_do_not_depend_on_how_memories_are_kept(n: int, size: int) -> None:
     vectors = np.random.default_rng(n * 31 + size).standard_normal((n, 256)).astype(np.float32)
     vectors[n // 2] = vectors[0]
     seq, at, universe = np.arange(n, dtype=np.int64), np.zeros(n), np.zeros(n, np.int64)
     cuts = [slice(i, i + size) for i in range(0, n, size)]
-    whole = scan([Block(seq, at, universe, vectors)], vectors[0])
-    parts = scan([Block(seq[c], at[c], universe[c], vectors[c]) for c in cuts], vectors[0])
+    whole = scan([Block(seq, at, universe, vectors)], vectors[0], everything)
+    parts = scan([Block(seq[c], at[c], universe[c], vectors[c]) for c in cuts], vectors[0], everything)
     assert whole.cosine.tolist() == parts.cosine.tolist()
     assert whole.cosine[n // 2] == whole.cosine[0]
+
+
+def test_what_is_left_out_on_the_way_is_what_is_not_wanted() -> None:
+    """More rows than come together, with many ties; the first of all are the first of the parts' first."""
+    n, k = 3 * GATHERED + 5, 7
+    chance = np.random.default_rng(1)
+    vectors = chance.integers(-1, 2, (n, 256)).astype(np.float32)[chance.integers(0, n // 50, n)] * np.float32(0.0625)
+    seq, at = np.arange(1, n + 1, dtype=np.int64), chance.integers(0, 9, n).astype(np.float64)
+    universe = np.array([universe_key("real"), universe_key("dream")])[chance.integers(0, 2, n)]
+    cuts = [slice(start, start + 1000) for start in range(0, n, 1000)]
+    blocks = [Block(seq[c], at[c], universe[c], vectors[c]) for c in cuts]
+    query, largest = vectors[0], 0
+
+    def wanted(seen: Scan) -> Rows:
+        nonlocal largest
+        largest = max(largest, len(seen))
+        rows = seen.rows("dream")
+        return np.union1d(seen.nearest(k, rows), seen.newest(k, rows))
+
+    every, some = scan(blocks, query, everything), scan(blocks, query, wanted)
+    for first in (Scan.nearest, Scan.newest):
+        of_all = first(every, k, every.rows("dream"))
+        assert some.seq[first(some, k, some.rows("dream"))].tolist() == every.seq[of_all].tolist()
+    assert largest < GATHERED + 1000 + 2 * k
 
 
 def test_a_number_is_neither_a_truth_nor_beyond_a_double() -> None:

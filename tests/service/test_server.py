@@ -121,6 +121,18 @@ def test_without_an_admin_token_the_token_is_enough_to_set_neuromodulators() -> 
         assert (answer.status_code, "postgres unavailable" in answer.json()["detail"]) == (503, True)
 
 
+def test_where_an_admin_token_is_configured_only_its_bearer_deletes_a_tenant() -> None:
+    with served(SOMABRAIN_API_TOKEN=TOKEN, SOMABRAIN_ADMIN_TOKEN=ADMIN_TOKEN) as client:
+
+        def told(headers: dict[str, str]) -> tuple[int, str]:
+            answer = client.delete("/tenant", headers={"X-Tenant-ID": "a", **headers})
+            return answer.status_code, answer.json()["detail"]
+
+        assert told({}) == (401, "missing bearer token")
+        assert told(KNOWN) == (403, "invalid token")
+        assert told(ADMIN)[0] == 503
+
+
 def counted(client: httpx.Client, series: str) -> float:
     answer = client.get("/metrics")
     assert answer.status_code == 200
@@ -203,3 +215,22 @@ def test_a_reset_is_for_mode_dev_only(storeless: httpx.Client) -> None:
     answer = storeless.post("/context/adaptation/reset", json={"tenant_id": "one"})
     assert answer.status_code == 403
     assert "dev" in answer.json()["detail"]
+
+
+def test_without_an_admin_token_nobody_deletes_a_tenant() -> None:
+    with served(SOMABRAIN_API_TOKEN=TOKEN) as client:
+        answer = client.delete("/tenant", params={"tenant_id": "acme"}, headers=KNOWN)
+        assert (answer.status_code, answer.json()["detail"]) == (
+            403,
+            "no admin token is configured: set SOMABRAIN_ADMIN_TOKEN",
+        )
+
+
+def test_metrics_want_the_token_where_they_are_not_open() -> None:
+    with served(SOMABRAIN_API_TOKEN=TOKEN, SOMABRAIN_METRICS_OPEN="0") as client:
+        assert client.get("/metrics").status_code == 401
+        assert client.get("/metrics", headers={"Authorization": "Bearer other"}).status_code == 403
+        assert "somabrain_http_requests_total" in client.get("/metrics", headers=KNOWN).text
+        assert client.get("/healthz").status_code == 200
+    with served(SOMABRAIN_METRICS_OPEN="0", SOMABRAIN_DISABLE_AUTH="1") as client:
+        assert client.get("/metrics").status_code == 200

@@ -14,6 +14,7 @@ def test_the_defaults_are_those_of_the_contract() -> None:
     assert (chosen.host, chosen.port, chosen.workers, chosen.mode) == ("0.0.0.0", 9696, 1, "prod")  # noqa: S104
     assert (chosen.default_tenant, chosen.sandbox_tenants, chosen.disable_auth) == ("sandbox", frozenset(), False)
     assert (chosen.wm_ttl_s, chosen.rate_per_s, chosen.rate_burst, chosen.writes_per_day) == (60, 50.0, 100, 10_000)
+    assert (chosen.work_rate_per_s, chosen.work_rate_burst, chosen.tenant_requests) == (200.0, 400, 3)
     assert (chosen.opa_url, chosen.opa_required, chosen.opa_timeout_s) == (None, False, 2.0)
     assert chosen.rules == DEFAULT_RULES
 

@@ -27,6 +27,10 @@ func (c *controller) renewShelf(ctx context.Context, all []*networking.Ingress) 
 		return err
 	}
 	c.shelf = c.shelf.Next(named, secrets, c.refused, otherType)
+	// What is remembered of Secrets and certificates that nobody names any more would only grow.
+	used := c.shelf.Certificates()
+	maps.DeleteFunc(c.proven, func(name string, _ bool) bool { return used[name] == nil })
+	maps.DeleteFunc(c.watch.asked, func(key model.Key, _ asked) bool { return !named[key] })
 	return nil
 }
 

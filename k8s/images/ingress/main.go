@@ -37,16 +37,17 @@ func main() {
 	folder := flag.String("folder", "/run/ingress", "folder to write to; it holds keys, so it should be memory")
 	address := flag.String("health", ":10254", "address of /healthz, /readyz and /metrics")
 	drain := flag.Duration("drain", 5*time.Second, "how long to serve on after the signal to end, until nobody sends requests any more")
+	externalNames := flag.String("allow-external-name", "", "Services whose external names may lead out of their namespace: NAMESPACE/NAME, NAMESPACE/* or *, with commas between them")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, *name, *service, *folder, *address, *drain); err != nil {
+	if err := run(ctx, *name, *service, *folder, *address, strings.Split(*externalNames, ","), *drain); err != nil {
 		slog.Error("ended", "error", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, name, service, folder, address string, drain time.Duration) error {
+func run(ctx context.Context, name, service, folder, address string, externalNames []string, drain time.Duration) error {
 	access, err := rest.InClusterConfig()
 	if err != nil {
 		return err
@@ -64,6 +65,7 @@ func run(ctx context.Context, name, service, folder, address string, drain time.
 	if err != nil {
 		return err
 	}
+	c.rules.ExternalNames = externalNames
 	failed := make(chan error, 1)
 	ready := func() bool { return c.inEffect.Load() && ctx.Err() == nil }
 	server := serve(address, c.metrics, c.nginx, ready, failed)
@@ -95,6 +97,7 @@ func run(ctx context.Context, name, service, folder, address string, drain time.
 
 func newController(ctx context.Context, name, service, folder string, client kubernetes.Interface, heads metadata.Interface) (*controller, error) {
 	namespace, serviceName, _ := strings.Cut(service, "/")
+	ours := types.NamespacedName{Namespace: namespace, Name: serviceName}
 	own, err := selfMade()
 	if err != nil {
 		return nil, err
@@ -109,17 +112,27 @@ func newController(ctx context.Context, name, service, folder string, client kub
 	}
 	resolvers, domain := config.Resolvers(string(text))
 	c := &controller{
-		rules: model.Rules{Controller: name, ClusterDomain: domain},
+		rules: model.Rules{Controller: name, ClusterDomain: domain, Service: ours},
 		machine: config.Machine{
 			Controller: name, Folder: folder, Workers: runtime.GOMAXPROCS(0), // what the container may use
-			Resolvers: resolvers, DefaultCertificate: own.Name,
+			OpenFiles: openFiles(), Resolvers: resolvers, DefaultCertificate: own.Name,
 		},
 		own: own, watch: newWatch(client, heads), nginx: n, metrics: newMetrics(n),
-		reports: newReports(ctx, client, types.NamespacedName{Namespace: namespace, Name: serviceName}),
+		reports: newReports(ctx, client, ours),
 		proven:  map[string]bool{}, refused: map[string]string{},
 	}
 	n.forget(nil) // of an earlier run in the same folder
 	return c, n.write(c.certificates())
+}
+
+// openFiles returns how many files a worker of nginx may open. A container may start with a low limit that a process may
+// raise up to another; a worker without privileges cannot raise it above that.
+func openFiles() uint64 {
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return config.WantedFiles
+	}
+	return min(limit.Max, config.WantedFiles)
 }
 
 // selfMade returns the certificate for hosts that have none.

@@ -50,9 +50,9 @@ func (r *reports) tell(problems []model.Problem) {
 		if time.Since(now[p]) < tellAgain {
 			continue
 		}
-		version := networking.SchemeGroupVersion.String()
-		if p.Kind == "Secret" {
-			version = core.SchemeGroupVersion.String()
+		version := core.SchemeGroupVersion.String()
+		if p.Kind == "Ingress" {
+			version = networking.SchemeGroupVersion.String()
 		}
 		object := &core.ObjectReference{
 			APIVersion: version, Kind: p.Kind, Namespace: p.Object.Namespace, Name: p.Object.Name, UID: p.UID,

@@ -1,15 +1,20 @@
 """The service as a tenant sees it."""
 
+import time
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import httpx
 import psycopg
 from redis import Redis
 
 Json = dict[str, Any]
+Place = TypeVar("Place")
+Value = TypeVar("Value")
 LONG_AGO = 1_000_000_000.0
 JSON = {"Content-Type": "application/json"}
+SETTLED_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,9 @@ class Brain:
     def get(self, path: str, **headers: str) -> httpx.Response:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         return self.service.api.get(path, headers={"X-Tenant-ID": self.tenant, **named})
+
+    def delete(self, path: str) -> httpx.Response:
+        return self.service.api.delete(path, headers={"X-Tenant-ID": self.tenant})
 
     def fine(self, path: str, body: Any = None, **headers: str) -> Json:
         answer = self.post(path, body, **headers)
@@ -89,6 +97,23 @@ class Brain:
 
     def items(self) -> int:
         return int(self.get("/health").json()["items"])
+
+
+def across(places: Iterable[Place], typical: Value, *others: Value) -> list[tuple[Place, Value]]:
+    """Return the typical value at every place, and the others at the first.
+
+    So each place is seen to have the rule. What the rule makes of every value is proven without a stack: tests/service.
+    """
+    first, *rest = places
+    return [(place, typical) for place in (first, *rest)] + [(first, value) for value in others]
+
+
+def asked(client: httpx.Client, method: str, path: str, **given: Any) -> httpx.Response:
+    """What a route answers, asked again while it says 503: a store that is slow for a moment, on a busy machine."""
+    end = time.monotonic() + SETTLED_S
+    while (answer := client.request(method, path, **given)).status_code == 503 and time.monotonic() < end:
+        time.sleep(0.2)
+    return answer
 
 
 def refusal(answer: httpx.Response) -> tuple[int, str]:

@@ -10,7 +10,7 @@ import pytest
 from redis import Redis
 from redis.exceptions import RedisError
 
-from tests.service.live.brain import Brain, Service
+from tests.service.live.brain import Brain, Service, asked
 
 ANSWER_S = 30
 
@@ -37,7 +37,7 @@ def service() -> Iterator[Service]:
         Redis.from_url(redis_url, decode_responses=True, socket_timeout=10, socket_connect_timeout=10) as redis,
     ):
         try:
-            ready = api.get("/health")
+            ready = asked(api, "GET", "/health")
             if ready.status_code != 200:
                 unreachable(f"The service at {url}", f"/health is {ready.status_code} {ready.text}")
             redis.ping()

@@ -1,5 +1,6 @@
 """Acting on a task (contract 5 and 6.6)."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import uuid4
 
@@ -72,6 +73,13 @@ def test_novelty_counts_the_nearest_of_all_memories_not_only_those_recalled(brai
     assert brain.act("sail", top_k=1)["novelty"] == pytest.approx(1 - cosine(vector, embed("sail sail")), abs=1e-6)
 
 
+def test_novelty_is_among_the_memories_of_every_universe(brain: Brain) -> None:
+    brain.remember("open the door", universe="dream")
+    step = brain.act("open the door")
+    assert (step["novelty"], step["pred_error"], step["memory_hits"]) == (ZERO, 1.0, 0)
+    assert step["stored"] is False
+
+
 def test_what_is_recalled_by_default_is_three(brain: Brain) -> None:
     for n in range(5):
         brain.remember(f"apple number {n}")
@@ -101,7 +109,7 @@ def test_a_universe_has_its_own_memories_and_plans(brain: Brain) -> None:
     brain.remember("open the door", universe="dream")
     brain.link("open the door", "fly", universe="dream")
     answer = brain.fine("/act", {"task": "open the door"})
-    assert (answer["plan_universe"], answer["plan"], answer["results"][0]["novelty"]) == ("real", [], 1.0)
+    assert (answer["plan_universe"], answer["plan"], answer["results"][0]["memory_hits"]) == ("real", [], 0)
     for body, headers in (({"universe": "dream"}, {}), ({}, {"X_Universe": "dream"})):
         answer = brain.fine("/act", {"task": "open the door", **body}, **headers)
         assert (answer["plan_universe"], answer["plan"], answer["results"][0]["novelty"]) == ("dream", ["fly"], ZERO)
@@ -117,6 +125,13 @@ def test_a_repeated_idempotency_key_stores_once(brain: Brain) -> None:
     ]
     assert (stored, brain.items()) == ([True, False], 1)
     assert brain.tasks(None) == ["first things first"]
+
+
+def test_acts_at_the_same_time_store_a_task_once(brain: Brain) -> None:
+    tasks = ["Water the garden", " water THE garden\n"] * 4
+    with ThreadPoolExecutor(8) as pool:
+        stored = list(pool.map(lambda task: brain.act(task)["stored"], tasks))
+    assert (sum(stored), brain.items(), len(brain.tasks(None, top_k=10))) == (1, 1, 1)
 
 
 def test_an_act_counts_as_a_write_when_it_stores(brain: Brain) -> None:

@@ -69,6 +69,33 @@ def test_a_newer_memory_weighs_more_by_the_promised_ratio(brain: Brain) -> None:
     assert newer / older == pytest.approx(exp(0.1 * (1.0 - 0.0) / 0.7), rel=1e-6)
 
 
+def test_an_evaluation_is_bounded_in_bytes_and_says_so(brain: Brain) -> None:
+    for n in range(10):
+        brain.remember(f"heavy {n}", note="a" * 250_000, timestamp=LONG_AGO + n)
+    answer = brain.evaluate("heavy", top_k=10)
+    assert answer["truncated"] is True
+    assert [set(memory["metadata"]) == {"timestamp"} for memory in answer["memories"]] == [False] * 8 + [True] * 2
+    assert sorted(m["metadata"]["timestamp"] for m in answer["memories"]) == [LONG_AGO + n for n in range(10)]
+    assert sum(answer["weights"]) == pytest.approx(1)
+    assert "truncated" not in brain.evaluate("heavy", top_k=8)
+
+
+def test_a_feedback_with_a_used_key_changes_nothing(brain: Brain, other: Brain) -> None:
+    told = brain.told(metadata={"tokens": 5})
+    for utility in (0.9, -0.9):
+        answer = brain.fine("/context/feedback", {**told, "utility": utility}, X_Idempotency_Key="k")
+        assert answer == {"accepted": True, "adaptation_applied": True}
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(lambda _: brain.fine("/context/feedback", told, X_Idempotency_Key="another"), range(6)))
+    other.fine("/context/feedback", told, X_Idempotency_Key="k")
+    assert (brain.state()["history_len"], other.state()["history_len"]) == (2, 1)
+    for table in ("feedback_events", "token_usage"):
+        assert brain.service.rows(f"SELECT count(*) FROM {table} WHERE tenant_id = %s", brain.tenant) == [(2,)]  # noqa: S608
+    for _ in range(2):
+        brain.fine("/context/feedback", told, X_Idempotency_Key="")
+    assert brain.state()["history_len"] == 4
+
+
 def test_a_query_has_an_end_and_is_never_shortened(brain: Brain) -> None:
     brain.remember("long", content="word " * 3000)
     longest = "long " * 819 + "q"

@@ -10,7 +10,7 @@ import pytest
 from redis import Redis
 from somabrain.limits import Limiter
 
-from tests.service.live.brain import Brain, Json, Service, invalid, refusal
+from tests.service.live.brain import Brain, Json, Service, across, invalid, refusal
 
 BODIES: dict[str, Json] = {
     "/remember": {"task": "a"},
@@ -42,8 +42,7 @@ def test_the_body_names_the_tenant_else_the_header(brain: Brain, other: Brain) -
     assert brain.get(f"/health?tenant_id={other.tenant}").json()["namespace"] == f"somabrain_ns:{other.tenant}"
 
 
-@every_post
-@pytest.mark.parametrize("tenant", ["", "a" * 129, "a\x00b", 5, []])
+@pytest.mark.parametrize(("path", "tenant"), across(BODIES, "", "a" * 129, "a\x00b", 5, []))
 def test_a_tenant_that_is_none_is_refused(brain: Brain, path: str, tenant: Any) -> None:
     assert refusal(brain.post(path, {**BODIES[path], "tenant_id": tenant})) == (400, "invalid tenant")
 
@@ -60,10 +59,10 @@ def test_a_tenant_has_up_to_128_characters(service: Service) -> None:
 
 @pytest.mark.parametrize("path", ["/remember", "/recall", "/health"])
 def test_headers_come_back(brain: Brain, path: str) -> None:
-    headers = {"X_Request_ID": "trace-1", "X_Deadline_MS": "250", "X_Idempotency_Key": "once"}
+    headers = {"X_Request_ID": "trace-1", "X_Deadline_MS": "25000", "X_Idempotency_Key": "once"}
     answer = (brain.get(path, **headers) if path == "/health" else brain.post(path, BODIES[path], **headers)).json()
     assert (answer["trace_id"], answer["idempotency_key"]) == ("trace-1", "once")
-    assert str(answer["deadline_ms"]) == "250"
+    assert str(answer["deadline_ms"]) == "25000"
 
 
 def test_a_trace_without_a_name_gets_one(brain: Brain) -> None:
@@ -73,8 +72,7 @@ def test_a_trace_without_a_name_gets_one(brain: Brain) -> None:
     assert (one["deadline_ms"], one["idempotency_key"]) == (None, None)
 
 
-@pytest.mark.parametrize("path", GUARDED)
-@pytest.mark.parametrize("confidence", ["0.999", "0", "-3", "high", "nan", "inf", ""])
+@pytest.mark.parametrize(("path", "confidence"), across(GUARDED, "0.999", "0", "-3", "high", "nan", "inf", ""))
 def test_the_guard_refuses_before_it_looks_at_the_body(brain: Brain, path: str, confidence: str) -> None:
     answer = brain.post(path, b"{", X_Model_Confidence=confidence)
     assert refusal(answer) == (403, "Rejected by utility guard")
@@ -98,26 +96,25 @@ def test_other_routes_have_no_guard(brain: Brain) -> None:
     assert brain.get("/context/adaptation/state", X_Model_Confidence="0").status_code == 200
 
 
-@every_post
 @pytest.mark.parametrize(
-    "body",
-    [
+    ("path", "body"),
+    across(
+        BODIES,
+        b'{"query": NaN}',
         b"",
         b"{",
-        b'{"query": NaN}',
         b'{"query": Infinity}',
         b"{'query': 1}",
         b'{"query": "\xff"}',
         b'{"query": "\\ud800"}',
         b"[" * 10_000,
-    ],
+    ),
 )
 def test_what_is_not_json_is_a_validation_error(brain: Brain, path: str, body: bytes) -> None:
     assert invalid(brain.post(path, body)), brain.post(path, body).text
 
 
-@pytest.mark.parametrize("path", [path for path in BODIES if path != "/remember"])
-@pytest.mark.parametrize("body", [[], "text", 5, True])
+@pytest.mark.parametrize(("path", "body"), across([p for p in BODIES if p != "/remember"], [], "text", 5, True))
 def test_a_body_is_an_object(brain: Brain, path: str, body: Any) -> None:
     assert invalid(brain.post(path, body))
 
@@ -127,17 +124,10 @@ def test_a_body_is_an_object(brain: Brain, path: str, body: Any) -> None:
     [
         ("/recall", {"query": 5}),
         ("/recall", {"query": "a\x00"}),
-        ("/recall", {"top_k": 0}),
-        ("/recall", {"top_k": 101}),
-        ("/recall", {"top_k": 1.5}),
-        ("/recall", {"top_k": "3"}),
-        ("/recall", {"top_k": True}),
         ("/recall", {"universe": 5}),
         ("/context/evaluate", {"session_id": 5}),
         ("/context/evaluate", {"session_id": None}),
         ("/context/evaluate", {"query": ["a"]}),
-        ("/context/evaluate", {"top_k": 0}),
-        ("/context/evaluate", {"top_k": 51}),
         ("/context/feedback", {"utility": "0.5"}),
         ("/context/feedback", {"utility": True}),
         ("/context/feedback", {"utility": None}),
@@ -192,8 +182,13 @@ def test_a_missing_field_is_a_validation_error(brain: Brain, path: str, missing:
     assert invalid(brain.post(path, {k: v for k, v in BODIES[path].items() if k != missing}))
 
 
-@pytest.mark.parametrize("number", [b"NaN", b"Infinity", b"-Infinity", b"1e999", b"-1e999"])
-@pytest.mark.parametrize("fields", [b'"utility":%s', b'"reward":%s,"utility":1', b'"metadata":{"n":%s},"utility":1'])
+@pytest.mark.parametrize(
+    ("fields", "number"),
+    across(
+        [b'"utility":%s', b'"reward":%s,"utility":1', b'"metadata":{"n":%s},"utility":1'],
+        b"1e999", b"NaN", b"Infinity", b"-Infinity", b"-1e999",
+    ),
+)  # fmt: skip
 def test_numbers_are_finite(brain: Brain, fields: bytes, number: bytes) -> None:
     body = b'{"session_id":"s","query":"q","prompt":"p","response_text":"r",' + fields % number + b"}"
     assert invalid(brain.post("/context/feedback", body))
@@ -214,7 +209,7 @@ def test_an_unknown_route_is_not_found(brain: Brain) -> None:
 
 
 def test_the_policy_is_asked_where_there_is_one(brain: Brain) -> None:
-    """The policy of the stack knows GET and POST only; the routes themselves answer 405 to any other."""
+    """The policy of the stack knows GET, POST and DELETE only; the routes themselves answer 405 to any other."""
     answer = brain.service.api.put("/recall", json={"query": "a"}, headers={"X-Tenant-ID": brain.tenant})
     denied, unknown = (403, "OPA policy denied request"), (405, "Method Not Allowed")
     assert refusal(answer) == (denied if brain.service.asks_opa else unknown)
@@ -223,7 +218,7 @@ def test_the_policy_is_asked_where_there_is_one(brain: Brain) -> None:
 def test_a_bucket_is_one_for_all_processes(brain: Brain) -> None:
     url = os.environ["SOMABRAIN_REDIS_URL"]
     limiters = [Limiter(Redis.from_url(url), per_s=0.001, burst=5) for _ in range(2)]
-    admitted = [limiter.admits(brain.tenant) for _ in range(4) for limiter in limiters]
+    admitted = [not limiter.wait_s(brain.tenant) for _ in range(4) for limiter in limiters]
     assert admitted == [True] * 5 + [False] * 3
 
 
@@ -238,6 +233,21 @@ def test_too_many_requests_of_a_tenant_are_refused_until_its_bucket_fills(brain:
     redis.delete(key)
     assert brain.items() == 1
     brain.remember("after")
+
+
+@pytest.mark.parametrize("path", [*(path for path in BODIES if path not in ("/remember", "/recall")), "state"])
+def test_the_other_routes_have_a_bucket_of_their_own(brain: Brain, other: Brain, path: str) -> None:
+    def ask(tenant: Brain) -> httpx.Response:
+        return tenant.get("/context/adaptation/state") if path == "state" else tenant.post(path, BODIES[path])
+
+    redis = brain.service.redis
+    redis.set(f"somabrain:work-rate:{brain.tenant}", redis.time()[0] + 60, px=60_000)
+    answer = ask(brain)
+    assert refusal(answer) == (429, "rate limit exceeded")
+    assert 50 <= int(answer.headers["Retry-After"]) <= 60
+    brain.remember("has the other bucket")
+    brain.recall("has the other bucket")
+    assert ask(other).status_code == 200
 
 
 def test_a_tenant_has_its_writes_of_a_day(brain: Brain, other: Brain) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 from somabrain import settings
-from somabrain.database import VERSIONS, open_engine
+from somabrain.database import open_engine
+from somabrain.schema import VERSIONS
 from sqlalchemy import text
 
 from tests.service.live.brain import LONG_AGO, Brain, Json, refusal
@@ -223,7 +224,9 @@ def test_memories_from_before_there_were_places_get_theirs(brain: Brain) -> None
         with engine.begin() as connection:
             here = {"tenant": brain.tenant}
             connection.execute(text("UPDATE memories SET place_digest = NULL WHERE tenant_id = :tenant"), here)
-            places.fill(connection)
+            after = ("", 0)
+            while after := places.fill(connection, after):
+                pass
     finally:
         engine.dispose()
     assert brain.service.rows(digests, brain.tenant) == before

@@ -100,6 +100,18 @@ def test_then_comes_what_is_more_similar_and_of_equals_the_newest(brain: Brain) 
     assert found[4]["task"] == "wooden ladder"
 
 
+def test_a_recall_is_bounded_in_bytes_and_says_so(brain: Brain) -> None:
+    for n in range(12):
+        brain.remember(f"heavy {n}", note="a" * 250_000, timestamp=LONG_AGO + n)
+    found = brain.recall(None, top_k=12)
+    assert [payload["task"] for payload in found["memory"]] == [f"heavy {n}" for n in range(11, 3, -1)]
+    assert (len(found["wm"]), found["results"], found["truncated"]) == (8, found["memory"], True)
+    assert found["reality"]["sources"] == 8
+    assert "truncated" not in brain.recall(None, top_k=8)
+    step = brain.act("heavy", top_k=12)
+    assert (step["memory_hits"], step["wm_hits"]) == (12, 12)
+
+
 def test_without_a_query_simply_the_newest(brain: Brain) -> None:
     for n in (1, 4, 2, 3):
         brain.remember(f"memory {n}", timestamp=LONG_AGO + n)

@@ -9,18 +9,19 @@ from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
 import httpx
+import psycopg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from somabrain.database import migration_engine
+from somabrain.health import START_S
 from somabrain.memories import row
 from somabrain.memory import memory_from
 from somabrain.tables import memories, metadata
 
-from tests.service.live.brain import Brain, refusal
+from tests.service.live.brain import SETTLED_S, Brain, refusal
 from tests.service.programs import run, served
 
-SETTLED_S = 30.0
 SURE = {"X-Model-Confidence": "1"}
 FEEDBACK = {"session_id": "s", "query": "q", "prompt": "p", "response_text": "r", "utility": 0.5}
 
@@ -62,6 +63,20 @@ def test_without_redis_an_evaluation_fails_and_a_feedback_is_kept(brain: Brain) 
     assert json.loads(text)["feedback_count"] == brain.state()["history_len"] == 3
 
 
+def test_a_service_is_sent_its_first_request_once_all_that_it_needs_answers(brain: Brain) -> None:
+    with of_the_test() as redisless:
+        assert settled(redisless).json()["alerts"] == ["redis"]
+        early = redisless.get("/readyz")
+        assert (early.status_code, early.json()) == (503, {"ok": False, "alerts": ["redis"]})
+        end = time.monotonic() + START_S + SETTLED_S
+        while (late := redisless.get("/readyz")).status_code != 200:
+            assert time.monotonic() < end, late.text
+            time.sleep(1)
+        assert late.json() == {"ok": True, "alerts": []}
+        assert redisless.get("/health").status_code == 503
+    assert brain.get("/readyz").json() == {"ok": True, "alerts": []}
+
+
 def test_a_service_before_the_migration_is_not_ready_and_makes_no_table(brain: Brain) -> None:
     name, sql = f"scenario_{uuid4().hex}", brain.service.sql
     dsn = urlunsplit(urlsplit(os.environ["SOMABRAIN_POSTGRES_DSN"])._replace(path=f"/{name}"))
@@ -81,6 +96,73 @@ def test_a_service_before_the_migration_is_not_ready_and_makes_no_table(brain: B
             assert early.post("/remember", json={"task": "in time"}).status_code == 200
     finally:
         sql.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+def test_an_upgrade_that_was_cut_off_is_finished_by_the_next_one(brain: Brain) -> None:
+    """What is left behind is a column that is there already, and an index that Postgres does not use."""
+    name, sql = f"scenario_{uuid4().hex}", brain.service.sql
+    dsn = urlunsplit(urlsplit(os.environ["SOMABRAIN_POSTGRES_DSN"])._replace(path=f"/{name}"))
+    sql.execute(f'CREATE DATABASE "{name}"')
+    try:
+        assert run("migrate", SOMABRAIN_POSTGRES_DSN=dsn).returncode == 0
+        with psycopg.connect(dsn, autocommit=True) as early:
+            early.execute("DROP INDEX links_ends")
+            early.execute("UPDATE alembic_version SET version_num = '0004_places'")
+            early.execute(
+                "INSERT INTO links (tenant_id, universe, from_digest, to_digest, type, weight, from_key, to_key)"
+                " SELECT 'a', 'real', 'b', 'c', n::text, 1, '', '' FROM generate_series(1, 2) n"
+            )
+            with pytest.raises(psycopg.errors.UniqueViolation):
+                early.execute("CREATE UNIQUE INDEX CONCURRENTLY links_ends ON links (tenant_id)")
+            valid = "SELECT indisvalid FROM pg_index WHERE indexrelid = 'links_ends'::regclass"
+            assert early.execute(valid).fetchone() == (False,)
+            done = run("migrate", SOMABRAIN_POSTGRES_DSN=dsn)
+            assert done.returncode == 0, done.stderr
+            assert early.execute(valid).fetchone() == (True,)
+    finally:
+        sql.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+MANY = 5000
+FILL = (
+    "INSERT INTO links (tenant_id, universe, from_digest, to_digest, type, weight, from_key, to_key)"
+    " SELECT %(tenant)s, 'real', sha256(n::text::bytea), sha256((n + 1)::text::bytea), 'related', 1, '', '' FROM n",
+    "INSERT INTO feedback_events (id, session_id, query, prompt, response_text, utility, tenant_id, idempotency_digest)"
+    " SELECT %(tenant)s || n, 's', '', '', '', 1, %(tenant)s, sha256(n::text::bytea) FROM n",
+    "INSERT INTO token_usage (id, session_id, tokens, tenant_id)"
+    " SELECT %(tenant)s || n, 's', 1, %(tenant)s || n FROM n",
+    "INSERT INTO adaptation_state"
+    " SELECT %(tenant)s || n, 1, 1, 1, 1, 1, 1, 1, 0, 1, 1, NULL, now() - n * '1 s'::interval FROM n",
+)
+
+
+@pytest.mark.parametrize(
+    ("index", "query"),
+    [
+        (
+            "links_ends",
+            "FROM links WHERE tenant_id = %(tenant)s AND from_digest IN (sha256('1'), sha256('2'))"
+            " AND to_digest IN (sha256('2'), sha256('3'))",
+        ),
+        ("token_usage_tenant", "FROM token_usage WHERE tenant_id = %(tenant)s || '7'"),
+        (
+            "feedback_idempotency_key",
+            "FROM feedback_events WHERE tenant_id = %(tenant)s AND idempotency_digest = sha256('7')",
+        ),
+        (
+            "adaptation_state_newest",
+            "FROM adaptation_state ORDER BY last_feedback_at DESC NULLS LAST, tenant_id LIMIT 9",
+        ),
+    ],
+)
+def test_a_query_has_its_index(brain: Brain, index: str, query: str) -> None:
+    sql, tenant = brain.service.sql, {"tenant": brain.tenant}
+    with sql.transaction(force_rollback=True):
+        for fill in FILL:
+            sql.execute(f"WITH n AS (SELECT generate_series(1, {MANY}) AS n) {fill}", tenant)
+        sql.execute("ANALYZE links, feedback_events, token_usage, adaptation_state")
+        plan = " ".join(line for (line,) in sql.execute(f"EXPLAIN SELECT tenant_id {query}", tenant))
+    assert (index in plan, "Sort" in plan) == (True, False), plan
 
 
 def test_a_memory_that_cannot_be_kept_leaves_no_trace(brain: Brain) -> None:

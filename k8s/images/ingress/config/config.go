@@ -20,11 +20,18 @@ const (
 	StatusPort = 10246
 )
 
+// A connection to a client and one to a backend are a file each, and a body may be one too.
+const (
+	connections = 16384 // of a worker
+	WantedFiles = 2 * connections
+)
+
 // Machine is what the configuration needs to know of where it runs.
 type Machine struct {
 	Controller         string
 	Folder             string
 	Workers            int
+	OpenFiles          uint64 // of a worker
 	Resolvers          string
 	DefaultCertificate string
 }
@@ -56,10 +63,11 @@ func Render(machine Machine, m model.Model) Config {
 	var out strings.Builder
 	data := struct {
 		Machine
-		StatusPort int
-		Upstreams  []model.Upstream
-		Servers    []server
-	}{machine, StatusPort, m.Upstreams, servers}
+		StatusPort  int
+		Connections int
+		Upstreams   []model.Upstream
+		Servers     []server
+	}{machine, StatusPort, connections, m.Upstreams, servers}
 	if err := parsed.Execute(&out, data); err != nil {
 		panic(err) // the template and its data are both ours
 	}

@@ -9,7 +9,7 @@ import (
 	"devenv.local/ingress/model"
 )
 
-var machine = Machine{Controller: "c", Folder: "/run/ingress", Workers: 2, Resolvers: "10.96.0.10", DefaultCertificate: "own"}
+var machine = Machine{Controller: "c", Folder: "/run/ingress", Workers: 2, OpenFiles: 4096, Resolvers: "10.96.0.10", DefaultCertificate: "own"}
 
 func to(path, upstream string, exact bool) model.Path {
 	return model.Path{Path: path, Exact: exact, Target: model.Target{Upstream: upstream}}
@@ -196,5 +196,28 @@ func TestResolversAndTheClustersDomainAreThoseOfThePod(t *testing.T) {
 	servers, domain := Resolvers("search shop.svc.k8s.test svc.k8s.test k8s.test\nnameserver 10.96.0.10\nnameserver fd00::a\n")
 	if servers != "10.96.0.10 [fd00::a]" || domain != "k8s.test" {
 		t.Error(servers, domain)
+	}
+}
+
+func TestAWorkerMayOpenAsManyFilesAsTheMachineLetsIt(t *testing.T) {
+	if text := render(); !strings.Contains(text, "\nworker_rlimit_nofile 4096;\n") {
+		t.Error(text)
+	}
+	if WantedFiles < 2*connections {
+		t.Error("a connection to a client and one to its backend are two files")
+	}
+}
+
+func TestNoBodyWithoutALimitIsWrittenToDisk(t *testing.T) {
+	const passedOn = "proxy_request_buffering off;"
+	for size, streams := range map[string]bool{"0": true, "0m": true, "00": true, "": false, "1": false, "32m": false, "10g": false} {
+		path := to("/", "u", false)
+		path.Settings.BodySize = size
+		if text := render(host(path)); strings.Contains(text, passedOn) != streams {
+			t.Errorf("%q: %s", size, text)
+		}
+	}
+	if !strings.Contains(render(), "proxy_max_temp_file_size 0;") {
+		t.Error("answers may fill the disk")
 	}
 }

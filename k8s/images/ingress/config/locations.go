@@ -3,11 +3,14 @@ package config
 import (
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 
 	"devenv.local/ingress/model"
 )
+
+var unlimited = regexp.MustCompile(`^0+[kKmMgG]?$`)
 
 type location struct {
 	Match      string
@@ -64,6 +67,10 @@ func directives(path model.Path, tls bool) []string {
 		return append(lines, fmt.Sprintf("return %d", path.Target.Status))
 	}
 	add("client_max_body_size %s", path.Settings.BodySize)
+	if unlimited.MatchString(path.Settings.BodySize) {
+		// A body without a limit would fill the disk: it is passed on while it comes.
+		lines = append(lines, "proxy_request_buffering off")
+	}
 	add("proxy_read_timeout %s", path.Settings.ReadTimeout)
 	add("proxy_send_timeout %s", path.Settings.SendTimeout)
 	add("proxy_connect_timeout %s", path.Settings.ConnectTimeout)

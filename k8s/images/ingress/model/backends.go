@@ -6,7 +6,6 @@ import (
 	"net"
 	"slices"
 	"strconv"
-	"strings"
 
 	core "k8s.io/api/core/v1"
 	discovery "k8s.io/api/discovery/v1"
@@ -14,52 +13,23 @@ import (
 )
 
 // target returns where a backend leads. One that is unknown answers 503, so that its path goes nowhere else.
-func (b *builder) target(namespace string, backend networking.IngressBackend) (Target, error) {
+func (b *builder) target(ingress *networking.Ingress, backend networking.IngressBackend) (Target, error) {
 	none := Target{Status: 503}
 	if backend.Service == nil {
 		return none, fmt.Errorf("the backend is no Service")
 	}
-	key := Key{Namespace: namespace, Name: backend.Service.Name}
-	service, known := b.objects.Services[key]
-	if !known {
-		return none, fmt.Errorf("there is no Service %s", key)
+	key := Key{Namespace: ingress.Namespace, Name: backend.Service.Name}
+	found, err := b.follow(key, backend.Service.Port)
+	if err != nil {
+		return none, err
 	}
-	wanted := backend.Service.Port
-	if service.Spec.Type == core.ServiceTypeExternalName {
-		return b.external(service, wanted)
+	if found.name != "" {
+		return Target{Name: found.name}, nil
 	}
-	port, found := findPort(service, wanted)
-	if !found {
-		return none, fmt.Errorf("Service %s has no port %s", key, named(wanted))
+	if protocol := found.port.AppProtocol; protocol != nil && !spoken[*protocol] {
+		b.tell(ingress, UnsupportedProtocol, "Service %s: appProtocol %s is not supported; its port %d is asked in HTTP/1.1", found.service, *protocol, found.port.Port)
 	}
-	return b.upstream(key, port), nil
-}
-
-// external returns where an ExternalName leads. A Service of this cluster is known better by its endpoints than by DNS:
-// they say at once which pod is new, and which one leaves.
-func (b *builder) external(service *core.Service, wanted networking.ServiceBackendPort) (Target, error) {
-	number := wanted.Number
-	if port, found := findPort(service, wanted); found {
-		number = port.Port
-	}
-	name := strings.ToLower(strings.TrimSuffix(service.Spec.ExternalName, "."))
-	if number == 0 {
-		return Target{Status: 503}, fmt.Errorf("Service %s/%s has no port %s", service.Namespace, service.Name, named(wanted))
-	}
-	if err := checkHost(name); err != nil || name == "" {
-		return Target{Status: 503}, fmt.Errorf("Service %s/%s has no valid external name", service.Namespace, service.Name)
-	}
-	labels := strings.Split(strings.TrimSuffix(name, "."+b.rules.ClusterDomain), ".")
-	if len(labels) == 3 && labels[2] == "svc" {
-		number := networking.IngressBackend{Service: &networking.IngressServiceBackend{
-			Name: labels[0], Port: networking.ServiceBackendPort{Number: number},
-		}}
-		// An alias of an alias is left to DNS, which knows how to end a circle.
-		if aliased := b.objects.Services[Key{Namespace: labels[1], Name: labels[0]}]; aliased == nil || aliased.Spec.Type != core.ServiceTypeExternalName {
-			return b.target(labels[1], number)
-		}
-	}
-	return Target{Name: net.JoinHostPort(name, strconv.Itoa(int(number)))}, nil
+	return b.upstream(found.service, found.port), nil
 }
 
 func findPort(service *core.Service, wanted networking.ServiceBackendPort) (core.ServicePort, bool) {
@@ -71,7 +41,7 @@ func findPort(service *core.Service, wanted networking.ServiceBackendPort) (core
 	return core.ServicePort{}, false
 }
 
-func named(port networking.ServiceBackendPort) string {
+func portName(port networking.ServiceBackendPort) string {
 	if port.Name != "" {
 		return port.Name
 	}

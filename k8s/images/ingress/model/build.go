@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	networking "k8s.io/api/networking/v1"
@@ -93,9 +94,9 @@ func (b *builder) addPath(ingress *networking.Ingress, host string, wanted netwo
 		return
 	}
 	path.Settings, path.Redirect = settings, redirects(ingress, host, settings)
-	path.Target, err = b.target(ingress.Namespace, wanted.Backend)
+	path.Target, err = b.target(ingress, wanted.Backend)
 	if err != nil {
-		b.tell(ingress, UnknownBackend, "path %s of host %q is answered with 503: %v", path.Path, host, err)
+		b.tell(ingress, reasonOf(err), "path %s of host %q is answered with 503: %v", path.Path, host, err)
 	}
 	h := b.host(host)
 	h.Paths = append(h.Paths, path)
@@ -110,9 +111,9 @@ func (b *builder) addDefault(ingress *networking.Ingress, hosts []string, settin
 		}
 		return
 	}
-	target, err := b.target(ingress.Namespace, *ingress.Spec.DefaultBackend)
+	target, err := b.target(ingress, *ingress.Spec.DefaultBackend)
 	if err != nil {
-		b.tell(ingress, UnknownBackend, "the default backend is answered with 503: %v", err)
+		b.tell(ingress, reasonOf(err), "the default backend is answered with 503: %v", err)
 	}
 	for _, host := range slices.Compact(slices.Sorted(slices.Values(hosts))) {
 		if host != "" && b.take(ingress, fmt.Sprintf("the default backend of host %q", host)) {
@@ -130,7 +131,24 @@ func (b *builder) tell(ingress *networking.Ingress, reason, format string, value
 	b.problems = append(b.problems, Problem{"Ingress", key, ingress.UID, reason, fmt.Sprintf(format, values...)})
 }
 
+// tellOfProxyProtocol tells of our own Service if it asks its load balancer for the PROXY protocol: nginx would take its
+// first line for a request and refuse each one.
+func (b *builder) tellOfProxyProtocol() {
+	service := b.objects.Services[b.rules.Service]
+	if service == nil {
+		return
+	}
+	for _, name := range slices.Sorted(maps.Keys(service.Annotations)) {
+		value := service.Annotations[name]
+		if strings.Contains(name, "proxy-protocol") && value != "" && value != "false" {
+			message := fmt.Sprintf("%s: the PROXY protocol is not supported", name)
+			b.problems = append(b.problems, Problem{"Service", b.rules.Service, service.UID, UnsupportedProtocol, message})
+		}
+	}
+}
+
 func (b *builder) model() (Model, []Problem) {
+	b.tellOfProxyProtocol()
 	var m Model
 	used := map[string]bool{}
 	for _, name := range slices.Sorted(maps.Keys(b.hosts)) {

@@ -7,7 +7,6 @@ import (
 	core "k8s.io/api/core/v1"
 	discovery "k8s.io/api/discovery/v1"
 	networking "k8s.io/api/networking/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 func TestOfTwoIngressesWithTheSameHostAndPathTheOldestWinsAndTheOtherIsTold(t *testing.T) {
@@ -65,6 +64,7 @@ func TestAnAnnotationThatIsWrongOrUnknownIsTold(t *testing.T) {
 		{known + "proxy-read-timeout", "soon"},
 		{known + "proxy-read-timeout", "1s; root /"},
 		{known + "proxy-connect-timeout", "76"},
+		{known + "proxy-connect-timeout", "+5"},
 		{known + "ssl-redirect", "perhaps"},
 		{own + "hsts", "max-age=1; \"; root /;"},
 	} {
@@ -124,40 +124,4 @@ func TestABackendWithoutEndpointsIsUnavailableAndNoFault(t *testing.T) {
 	o.add(service("s1"), slice(state("1.1.1.1", false, false, false)))
 	expect(t, o, "foo.com", "/", "503")
 	told(t, o)
-}
-
-func external(name, to string) *core.Service {
-	return &core.Service{
-		ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: name},
-		Spec:       core.ServiceSpec{Type: core.ServiceTypeExternalName, ExternalName: to},
-	}
-}
-
-func TestAnExternalNameOfThisClusterLeadsToTheEndpointsOfItsService(t *testing.T) {
-	for _, name := range []string{"s2.shop.svc.cluster.local", "s2.shop.svc", "S2.shop.svc.cluster.local."} {
-		o := world(ingress("1", "foo.com Prefix / alias"))
-		o.add(external("alias", name))
-		expect(t, o, "foo.com", "/", "s2")
-		told(t, o)
-	}
-}
-
-func TestAnExternalNameOfThisClusterWithoutItsServiceIsTold(t *testing.T) {
-	o := world(ingress("1", "foo.com Prefix / alias"))
-	o.add(external("alias", "nobody.shop.svc.cluster.local"))
-	expect(t, o, "foo.com", "/", "503")
-	told(t, o, "1:UnknownBackend")
-}
-
-func TestAnyOtherExternalNameIsLeftToDNS(t *testing.T) {
-	o := world(ingress("1", "foo.com Prefix / alias"))
-	for _, name := range []string{"example.com", "alias.shop.svc.cluster.local"} {
-		o.add(external("alias", name))
-		m, _ := build(o)
-		if got := m.Route("foo.com", "/").Target; got != (Target{Name: name + ":80"}) {
-			t.Error(got)
-		}
-	}
-	o.add(external("alias", "a;b"))
-	told(t, o, "1:UnknownBackend")
 }

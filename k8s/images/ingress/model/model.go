@@ -27,6 +27,9 @@ type Objects struct {
 type Rules struct {
 	Controller    string // spec.controller of the IngressClasses that are ours
 	ClusterDomain string // such as cluster.local
+	Service       Key    // our own, whose address is told
+	// Services whose external names may lead out of their namespace: NAMESPACE/NAME, NAMESPACE/* or *.
+	ExternalNames []string
 }
 
 // Model is what is to be served.
@@ -68,7 +71,7 @@ type Upstream struct {
 
 // Problem is something a person should know of an object.
 type Problem struct {
-	Kind    string // Ingress or Secret
+	Kind    string // Ingress, Secret or Service
 	Object  Key
 	UID     types.UID
 	Reason  string
@@ -82,12 +85,15 @@ const (
 	InvalidAnnotation  = "InvalidAnnotation"
 	UnknownAnnotation  = "UnknownAnnotation"
 	UnknownBackend     = "UnknownBackend"
+	ForbiddenBackend   = "ForbiddenBackend"
 	Conflict           = "Conflict"
 	CertificateMissing = "CertificateMissing"
 	CertificateBroken  = "CertificateBroken"
 	CertificateExpired = "CertificateExpired"
 	CertificateNoMatch = "CertificateDoesNotMatch"
 	Refused            = "ConfigurationRefused" // by nginx
+	// What is asked for and not done.
+	UnsupportedProtocol = "UnsupportedProtocol"
 )
 
 // Build returns what is to be served of the Ingresses, and what is wrong with them at the time `now`. The oldest Ingress

@@ -50,7 +50,7 @@ func settingsOf(annotations map[string]string) (Settings, []string, []string) {
 			ok = set(&s.SendTimeout, inSeconds(value), seconds.MatchString(value))
 		case known + "proxy-connect-timeout":
 			n, err := strconv.Atoi(strings.TrimSuffix(value, "s"))
-			ok = set(&s.ConnectTimeout, inSeconds(value), err == nil && n >= 1 && n <= longestConnectTimeoutS)
+			ok = set(&s.ConnectTimeout, inSeconds(value), err == nil && seconds.MatchString(value) && n >= 1 && n <= longestConnectTimeoutS)
 		case known + "ssl-redirect":
 			on, err := strconv.ParseBool(value)
 			ok, s.NoRedirect = err == nil, err == nil && !on

@@ -6,6 +6,8 @@ from alembic import op
 
 revision = ${repr(up_revision)}
 down_revision = ${repr(down_revision)}
+# The oldest revision whose image works on the schema that this one leaves: its pods go on serving, and it can come back.
+lives_with = ${repr(down_revision)}
 
 
 def upgrade() -> None:

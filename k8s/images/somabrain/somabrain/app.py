@@ -7,36 +7,17 @@ from contextlib import asynccontextmanager
 from anyio.to_thread import current_default_thread_limiter
 from fastapi import FastAPI
 
-from somabrain import (
-    act_routes,
-    adaptation_routes,
-    context_routes,
-    docs_page,
-    errors,
-    health,
-    link_routes,
-    memory_routes,
-    metrics_routes,
-    neuromodulator_routes,
-    settings,
-)
+from somabrain import errors, health, settings
 from somabrain.counting import Counting
 from somabrain.edge import Edge
 from somabrain.health import Health
+from somabrain.openapi import page
 from somabrain.policy import open_policy
+from somabrain.routes import act, adaptation, context, deleting, links, memory, metrics, neuromodulators
 from somabrain.service import THREADS, open_service
 from somabrain.settings import Settings
 
-ROUTES = (
-    health,
-    metrics_routes,
-    memory_routes,
-    context_routes,
-    adaptation_routes,
-    neuromodulator_routes,
-    act_routes,
-    link_routes,
-)
+ROUTES = (health, metrics, memory, context, adaptation, neuromodulators, act, links, deleting)
 
 
 def make_app(chosen: Settings) -> FastAPI:
@@ -58,7 +39,7 @@ def make_app(chosen: Settings) -> FastAPI:
     app = FastAPI(title="SomaBrain", version="1", lifespan=lifespan, docs_url=None, redoc_url=None)
     errors.install(app)
     routes = [route for module in ROUTES for route in module.router.routes]
-    docs_page.install(app, routes)
+    page.install(app, routes)
     app.add_middleware(Edge, settings=chosen)
     for module in ROUTES:
         app.include_router(module.router)

@@ -7,17 +7,16 @@ from uuid import uuid4
 from fastapi import Depends, Request
 
 from somabrain.errors import Refused
-from somabrain.memory import UNIVERSE
+from somabrain.memory import UNIVERSE, UNIVERSE_LENGTH
 from somabrain.settings import Settings
 from somabrain.wire import Json
 
 TENANT_LENGTH = 128
-UNIVERSE_LENGTH = 128
 
 
 def named_tenant(request: Request, body: Any) -> Any:
-    """What the request itself says: the query of a GET, the body of any other."""
-    if request.method == "GET":
+    """What the request itself says: the query of a GET or a DELETE, the body of any other."""
+    if request.method in ("GET", "DELETE"):
         return request.query_params.get("tenant_id")
     return body.get("tenant_id") if isinstance(body, dict) else None
 

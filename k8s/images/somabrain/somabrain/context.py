@@ -11,9 +11,10 @@ from sqlalchemy import Connection
 from somabrain import adaptation, learning, prompt, retrieval, working_memory
 from somabrain.embedding import embed
 from somabrain.errors import Refused
+from somabrain.found import LIST_BYTES, Found, fitting
 from somabrain.learning import Rules
 from somabrain.links import strongest
-from somabrain.memories import Found, Memories
+from somabrain.memories import Memories
 from somabrain.memory import text_of
 from somabrain.prompt import Entry
 from somabrain.retrieval import Floats
@@ -108,9 +109,13 @@ def evaluate(
 
 
 def written(answer: Json) -> bytes:
-    """The answer as JSON, without embeddings if it would be too large with them."""
+    """The answer as JSON: without embeddings if it would be too large with them, and with no more payloads than fit."""
     body = dumps(answer).encode()
     if len(body) <= BODY_BYTES:
         return body
     bare = [{name: value for name, value in memory.items() if name != "embedding"} for memory in answer["memories"]]
-    return dumps({**answer, "memories": bare}).encode()
+    kept = fitting([len(dumps(memory["metadata"]).encode()) for memory in bare], LIST_BYTES)
+    for memory in bare[kept:]:
+        memory["metadata"] = {"timestamp": memory["metadata"]["timestamp"]}
+    truncated = {"truncated": True} if kept < len(bare) else {}
+    return dumps({**answer, "memories": bare, **truncated}).encode()

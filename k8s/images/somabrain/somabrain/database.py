@@ -1,22 +1,18 @@
-"""The way to Postgres: a pool whose every wait has an end, and the question whether its schema is the one we know."""
+"""The way to Postgres: a pool whose every wait has an end."""
 
-import re
-from pathlib import Path
 from typing import Any, Self
 
 import psycopg
 from psycopg.abc import RV, PQGen
 from psycopg.pq import TransactionStatus
-from sqlalchemy import Connection, Engine, create_engine, text
-from sqlalchemy.exc import ProgrammingError
+from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.pool import NullPool
 
 from somabrain.settings import Settings
 
 ANSWER_S = 5.0
 CONNECT_S = 2
-VERSIONS = Path(__file__).parent.parent / "alembic" / "versions"
-REVISION = re.compile(r'^(down_)?revision\b[^=\n]*=\s*["\']([^"\']+)["\']', re.MULTILINE)
+PREPARED_AFTER = 5  # uses of a statement (psycopg's own default)
 
 
 class BoundedConnection(psycopg.Connection[Any]):
@@ -35,28 +31,52 @@ class BoundedConnection(psycopg.Connection[Any]):
             raise
 
     @classmethod
-    def to(cls, dsn: str, limit_s: float) -> Self:
-        # The server's own limits end the work of a client that has gone silent, and free the rows it locked.
-        limit_ms = int(limit_s * 1000)
-        options = f"-c statement_timeout={limit_ms} -c idle_in_transaction_session_timeout={2 * limit_ms}"
+    def to(cls, dsn: str, limit_s: float, pooled: bool) -> Self:
         connection = cls.connect(
-            dsn, connect_timeout=CONNECT_S, options=options, application_name="somabrain", tcp_user_timeout=limit_ms
+            dsn,
+            connect_timeout=CONNECT_S,
+            application_name="somabrain",
+            tcp_user_timeout=int(limit_s * 1000),
+            prepare_threshold=None if pooled else PREPARED_AFTER,
+            autocommit=True,
         )
         connection.limit_s = limit_s
+        if not pooled:
+            connection.execute(limits(limit_s, "SESSION"))
+        connection.autocommit = False
         return connection
 
 
+def limits(limit_s: float, scope: str) -> bytes:
+    """The server's own limits: they end the work of a client that has gone silent, and free the rows it locked.
+
+    No start-up options: a pooler refuses them.
+    """
+    limit_ms = int(limit_s * 1000)
+    return (
+        f"SET {scope} statement_timeout = {limit_ms}; SET {scope} idle_in_transaction_session_timeout = {2 * limit_ms}"
+    ).encode()
+
+
 def open_engine(settings: Settings, connections: int, limit_s: float = ANSWER_S) -> Engine:
-    """A pool that tests a connection before it lends it: Postgres may have restarted since."""
-    return create_engine(
+    """A pool that tests a connection before it lends it: Postgres may have restarted since.
+
+    Behind a pooler in transaction mode each transaction may be another session: nothing is left in one, no prepared
+    statement either, and the limits are each transaction's own.
+    """
+    engine = create_engine(
         "postgresql+psycopg://",
-        creator=lambda: BoundedConnection.to(settings.postgres_dsn, limit_s),
+        creator=lambda: BoundedConnection.to(settings.postgres_dsn, limit_s, settings.db_pooled),
         pool_size=connections,
         max_overflow=0,
         pool_timeout=limit_s,
         pool_pre_ping=True,
         use_native_hstore=False,
     )
+    if settings.db_pooled:
+        local = limits(limit_s, "LOCAL").decode()
+        event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(local))
+    return engine
 
 
 def migration_engine(dsn: str) -> Engine:
@@ -67,21 +87,3 @@ def migration_engine(dsn: str) -> Engine:
         poolclass=NullPool,
         use_native_hstore=False,
     )
-
-
-def schema_head(versions: Path = VERSIONS) -> str:
-    """The revision that no other one follows."""
-    found = [match for path in versions.glob("*.py") for match in REVISION.findall(path.read_text())]
-    followed = {name for down, name in found if down}
-    (head,) = {name for down, name in found if not down} - followed
-    return str(head)
-
-
-def schema_version(connection: Connection) -> str | None:
-    """The revision that Postgres is at; None before the first migration."""
-    try:
-        with connection.begin_nested():
-            version = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
-            return None if version is None else str(version)
-    except ProgrammingError:
-        return None

@@ -1,17 +1,20 @@
-"""What stands before every route: the utility guard, authorization, the size of the body, the tenant, the policy.
+"""What stands before every route: the utility guard, authorization, the body's size, the tenant, the policy, its turn.
 
 They are asked in this order, and what one of them refuses reaches no route. The body is read here, once and up to its
 limit; the route gets the same bytes.
 """
 
+from time import monotonic
+
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from somabrain import guard
+from somabrain import deadline, guard
 from somabrain.caller import caller_of, named_tenant
 from somabrain.errors import Refused, refusal
 from somabrain.policy import Policy
 from somabrain.settings import Settings
+from somabrain.shares import Shares
 from somabrain.wire import PARSED, loads
 
 
@@ -21,20 +24,42 @@ class Edge:
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self.app = app
         self.settings = settings
+        self.shares = Shares(settings.tenant_requests)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in guard.OPEN:
+        if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        request = Request(scope, receive)
+        arrived, request = monotonic(), Request(scope, receive)
+        if scope["path"] in guard.OPEN:
+            await self.watched(request, send)
+            return
         try:
             body = await self.admitted(request)
+            caller = request.state.caller
+            until = deadline.until(caller.deadline_ms, arrived)
+            turn = await self.shares.turn(caller.tenant, until)
         except Refused as error:
-            await refusal(error.status, error.detail)(scope, receive, send)
+            await refusal(error.status, error.detail, error.retry_after_s)(scope, receive, send)
+            return
         except ClientDisconnect:
             return  # nobody is left to answer
-        else:
-            await self.app(scope, replayed(body, receive), send)
+        deadline.UNTIL.set(until)  # of this request's own task
+        try:
+            await self.app(scope, replayed(body, receive), turn.ending_with(send))
+        finally:
+            turn.end()
+
+    async def watched(self, request: Request, send: Send) -> None:
+        """Serve those who watch the service. What it counts names tenants: not everybody is to have that everywhere."""
+        closed = request.scope["path"] == guard.METRICS and not self.settings.metrics_open
+        try:
+            if closed and not self.settings.disable_auth:
+                guard.check_token(request.headers, self.settings.api_token, self.settings.admin_token)
+        except Refused as error:
+            await refusal(error.status, error.detail)(request.scope, request.receive, send)
+            return
+        await self.app(request.scope, request.receive, send)
 
     async def admitted(self, request: Request) -> bytes:
         """The body of a request that may go on; Refused for any other."""

@@ -17,10 +17,11 @@ log = logging.getLogger("somabrain")
 class Refused(Exception):
     """The answer to a request that ends here."""
 
-    def __init__(self, status: int, detail: str) -> None:
+    def __init__(self, status: int, detail: str, retry_after_s: int | None = None) -> None:
         super().__init__(detail)
         self.status = status
         self.detail = detail
+        self.retry_after_s = retry_after_s
 
 
 def reason(error: BaseException) -> str:
@@ -29,8 +30,11 @@ def reason(error: BaseException) -> str:
     return next(iter(str(cause).strip().splitlines()), "") or type(cause).__name__
 
 
-def refusal(status: int, detail: str) -> JSONResponse:
-    return JSONResponse({"detail": detail}, status, {"WWW-Authenticate": "Bearer"} if status == 401 else None)
+def refusal(status: int, detail: str, retry_after_s: int | None = None) -> JSONResponse:
+    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {}
+    if retry_after_s is not None:
+        headers["Retry-After"] = str(retry_after_s)
+    return JSONResponse({"detail": detail}, status, headers)
 
 
 def validation_details(error: RequestValidationError) -> list[dict[str, object]]:
@@ -45,7 +49,7 @@ def install(app: FastAPI) -> None:
     async def refused(request: Request, error: Refused) -> JSONResponse:
         if error.status >= 500:
             log.warning("%s %s: %d %s", request.method, request.url.path, error.status, error.detail)
-        return refusal(error.status, error.detail)
+        return refusal(error.status, error.detail, error.retry_after_s)
 
     @app.exception_handler(EmptyText)
     async def empty(_: Request, error: EmptyText) -> JSONResponse:

@@ -1,9 +1,10 @@
 """One unit: the feedback row, the token row and the learning step happen together or not at all (contract 4)."""
 
 from dataclasses import dataclass
+from hashlib import sha256
 from uuid import uuid4
 
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection, insert, select
 
 from somabrain import adaptation
 from somabrain.adaptation import State
@@ -47,8 +48,26 @@ def check(feedback: Feedback) -> None:
         raise Refused(400, "metadata exceeds 8 KB")
 
 
-def apply(connection: Connection, tenant: str, feedback: Feedback, rules: Rules) -> State:
-    """Take the step and write the rows, within the caller's transaction."""
+class Repeated(Exception):
+    """A feedback with this key of the tenant's is applied already."""
+
+
+def check_key(connection: Connection, tenant: str, rules: Rules, digest: bytes) -> None:
+    """Raise Repeated if a feedback has this key. None gets it meanwhile: the tenant's state is locked."""
+    adaptation.locked(connection, tenant, rules)
+    c = feedback_events.c
+    found = select(c.id).where(c.tenant_id == tenant, c.idempotency_digest == digest)
+    if connection.execute(found).one_or_none() is not None:
+        raise Repeated
+
+
+def apply(
+    connection: Connection, tenant: str, feedback: Feedback, rules: Rules, idempotency_key: str | None = None
+) -> State:
+    """Take the step and write the rows, within the caller's transaction. Repeated if its key was used."""
+    digest = None if idempotency_key is None else sha256(idempotency_key.encode()).digest()
+    if digest is not None:
+        check_key(connection, tenant, rules, digest)
     state = adaptation.step(connection, tenant, rules, feedback.signal)
     connection.execute(
         insert(feedback_events).values(
@@ -62,6 +81,7 @@ def apply(connection: Connection, tenant: str, feedback: Feedback, rules: Rules)
             metadata_json=None if feedback.metadata is None else dumps(feedback.metadata),
             created_at=state.last_feedback_at,
             tenant_id=tenant,
+            idempotency_digest=digest,
         )
     )
     if (tokens := feedback.tokens) is not None:

@@ -7,7 +7,8 @@ from math import isfinite, log
 from somabrain import metrics
 from somabrain.errors import Refused
 
-OPEN = frozenset({"/health", "/healthz", "/metrics"})  # whoever watches the service needs no permission
+OPEN = frozenset({"/health", "/readyz", "/healthz", "/metrics"})  # whoever watches the service needs no permission
+METRICS = "/metrics"
 GUARDED = frozenset({"/context/evaluate", "/context/feedback"})
 LEAST_CONFIDENCE = 1e-12
 

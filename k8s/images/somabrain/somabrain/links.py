@@ -11,7 +11,7 @@ import numpy as np
 from sqlalchemy import Connection, func, select
 from sqlalchemy.dialects.postgresql import insert
 
-from somabrain.memories import Found
+from somabrain.found import Found
 from somabrain.memory import coordinates, place_digest, task_digest
 from somabrain.retrieval import Floats
 from somabrain.tables import links

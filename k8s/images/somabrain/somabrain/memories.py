@@ -1,60 +1,47 @@
 """Storing and finding memories in Postgres (contract 3)."""
 
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 from sqlalchemy import Connection, Date, case, literal_column, select
 from sqlalchemy.dialects.postgresql import insert
 
 from somabrain import metrics
-from somabrain.embedding import Vector, from_bytes, to_bytes
+from somabrain.embedding import Vector, to_bytes
 from somabrain.errors import Refused
+from somabrain.found import LIST_BYTES, Found, Vanished, fetch, fitting, heads, payloads
 from somabrain.memory import Memory, task_digest
-from somabrain.ranking import Scan, scan
+from somabrain.ranking import Rows, Scan, scan
 from somabrain.tables import memories, tenants
 from somabrain.vectors import VectorCache
 from somabrain.wire import Json
 
 WM_WINDOW = 64
+LOOKS = 2
 T = TypeVar("T")
-
-
-class Vanished(Exception):
-    """A memory that the copy holds is not in Postgres: the copy is of another past."""
-
-
-@dataclass(frozen=True)
-class Found:
-    """A memory as it was found."""
-
-    id: str
-    seq: int
-    payload: Json
-    vector: Vector
-    task_digest: bytes
 
 
 @dataclass(frozen=True)
 class Recalled:
-    """What /recall finds: the memories, the scored ones of the tenant's working window, and the first by rank alone."""
+    """What /recall finds. The payloads end where an answer has no room for more; the vectors do not."""
 
-    found: list[Found]
-    window: list[tuple[float, Json]]
-    nearest: Found | None  # the most similar of all; without a query the newest
+    vectors: list[Vector]
+    memories: list[Json]
+    window: list[tuple[float, Json]]  # the scored ones of the tenant's working window
+    window_hits: int
+    nearest: Vector | None  # of the memory most similar to the query, in whatever universe
 
     @property
-    def memories(self) -> list[Json]:
-        return [found.payload for found in self.found]
+    def truncated(self) -> bool:
+        return len(self.memories) < len(self.vectors) or len(self.window) < self.window_hits
 
 
 def count(connection: Connection, tenant: str) -> int:
-    found = connection.execute(select(tenants.c.memories).where(tenants.c.tenant_id == tenant)).scalar_one_or_none()
-    return int(found or 0)
+    kept = select(tenants.c.memories - tenants.c.deleted).where(tenants.c.tenant_id == tenant)
+    return int(connection.execute(kept).scalar_one_or_none() or 0)
 
 
 def row(tenant: str, seq: int, memory: Memory, idempotency_key: str | None = None) -> Json:
@@ -111,20 +98,27 @@ class Memories:
     def __init__(self, cache: VectorCache) -> None:
         self.cache = cache
 
-    def retried(self, tenant: str, look: Callable[[], T]) -> T:
-        """Look once more, with a new copy, if the copy turned out to be of another past."""
-        try:
-            return look()
-        except Vanished:
-            self.cache.forget(tenant)
-            return look()
+    def retried(self, tenant: str, look: Callable[[bool], T]) -> T:
+        """Look again, with a new copy, if the copy held what is deleted, or turned out to be of another past.
+
+        Where memories are deleted faster than that, the last look leaves them out.
+        """
+        for _ in range(LOOKS):
+            try:
+                return look(True)
+            except Vanished:
+                self.cache.forget(tenant)
+        return look(False)
 
     def nearest(self, connection: Connection, tenant: str, query: Vector, k: int) -> list[Found]:
         """The k memories most similar to the query, most similar first."""
 
-        def look() -> list[Found]:
-            seen = scan(self.cache.blocks(connection, tenant), query)
-            return fetch(connection, tenant, seen.seq[seen.nearest(k, seen.rows(None))].tolist())
+        def look(whole: bool) -> list[Found]:
+            def first(seen: Scan) -> Rows:
+                return seen.nearest(k, seen.rows(None))
+
+            seen = scan(self.cache.blocks(connection, tenant), query, first)
+            return fetch(connection, tenant, seen.seq.tolist(), whole)
 
         return self.retried(tenant, look)
 
@@ -133,27 +127,37 @@ class Memories:
     ) -> Recalled:
         """First those whose task is the text, then by cosine; without a text simply the newest."""
 
-        def look() -> Recalled:
-            seen = scan(self.cache.blocks(connection, tenant), query)
+        def candidates(seen: Scan) -> Rows:
+            rows = seen.rows(universe)
+            here = np.union1d(seen.nearest(k, rows), seen.newest(max(k, WM_WINDOW), rows))
+            return here if query is None else np.union1d(here, seen.nearest(1, seen.rows(None)))
+
+        def look(whole: bool) -> Recalled:
+            seen = scan(self.cache.blocks(connection, tenant), query, candidates)
             rows = seen.rows(universe)
             window = seen.nearest(k, seen.newest(WM_WINDOW, rows))
             ranked = seen.newest(k, rows) if query is None else seen.nearest(k, rows)
             same = [] if text is None else with_task(connection, tenant, task_digest(text), universe, k)
             chosen = list(dict.fromkeys([*same, *seen.seq[ranked].tolist()]))[:k]
-            held = seen.seq[window].tolist()
-            first = seen.seq[ranked[:1]].tolist()
-            wanted = sorted({*chosen, *held, *first})
-            found = dict(zip(wanted, fetch(connection, tenant, wanted), strict=True))
+            scores = dict(zip(seen.seq[window].tolist(), rounded(seen, window), strict=True))
+            first = [] if query is None or not len(seen) else [int(seen.seq[seen.cosine.argmax()])]
+            known = heads(connection, tenant, {*chosen, *scores, *first}, whole)
+            chosen, held = ([seq for seq in found if seq in known] for found in (chosen, list(scores)))
+            shown = chosen[: fitting([known[seq].size for seq in chosen], LIST_BYTES)]
+            scored = held[: fitting([known[seq].size for seq in held], LIST_BYTES)]
+            read = payloads(connection, tenant, known, {*shown, *scored}, whole)
             return Recalled(
-                [found[seq] for seq in chosen],
-                [(score, found[seq].payload) for score, seq in zip(rounded(seen, window), held, strict=True)],
-                found[first[0]] if first else None,
+                [known[seq].vector for seq in chosen],
+                [read[seq] for seq in shown if seq in read],
+                [(scores[seq], read[seq]) for seq in scored if seq in read],
+                len(held),
+                next((known[seq].vector for seq in first if seq in known), None),
             )
 
         return self.retried(tenant, look)
 
 
-def rounded(seen: Scan, rows: NDArray[np.int64]) -> list[float]:
+def rounded(seen: Scan, rows: Rows) -> list[float]:
     return [round(float(cosine), 7) for cosine in seen.cosine[rows]]
 
 
@@ -168,20 +172,3 @@ def with_task(connection: Connection, tenant: str, digest: bytes, universe: str,
             .limit(k)
         ).scalars()
     )
-
-
-def fetch(connection: Connection, tenant: str, numbers: Sequence[int]) -> list[Found]:
-    """These memories, in this order; Vanished if one is not there."""
-    if not numbers:
-        return []
-    c = memories.c
-    rows = connection.execute(
-        select(c.id, c.seq, c.payload_json, c.vector, c.task_digest).where(c.tenant_id == tenant, c.seq.in_(numbers))
-    )
-    found = {
-        row.seq: Found(row.id, row.seq, json.loads(row.payload_json), from_bytes(row.vector), row.task_digest)
-        for row in rows
-    }
-    if len(found) < len(numbers):
-        raise Vanished
-    return [found[seq] for seq in numbers]

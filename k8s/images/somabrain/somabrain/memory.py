@@ -14,6 +14,15 @@ from somabrain.errors import Refused
 from somabrain.wire import Json, dumps
 
 TASK_LENGTH = 10_000
+UNIVERSE_LENGTH = 128
+COORD_LENGTH = 128
+PAYLOAD_BYTES = 256 * 1024  # of its JSON, as it is stored
+# A text as UTF-8, anything else as JSON. What has no limit of its own is bounded by the whole payload.
+FIELD_BYTES = {
+    "content": 64 * 1024,
+    "reasoning_chain": 64 * 1024,
+    **dict.fromkeys(("phase", "memory_type", "domains", "who", "did", "what", "where", "when", "why"), 8 * 1024),
+}
 UNIVERSE = "real"
 OUTER = frozenset({"coord", "payload", "tenant_id"})
 TEXTS = ("task", "content", "phase", "memory_type", "universe")
@@ -49,11 +58,21 @@ def place_digest(place: Sequence[float]) -> bytes:
     return sha256(b"\x00place" + pack("<3d", x, y, z)).digest()
 
 
-def bounded(name: str, task: str) -> str:
-    """The task, or what stands for one, if it is no longer than a task may be."""
-    if len(task) > TASK_LENGTH:
-        raise Refused(400, f"Invalid input: {name} is over {TASK_LENGTH} characters")
-    return task
+def bounded(name: str, text: str, limit: int = TASK_LENGTH) -> str:
+    """The text, if it is no longer than it may be: by default, than a task."""
+    if len(text) > limit:
+        raise Refused(400, f"Invalid input: {name} is over {limit} characters")
+    return text
+
+
+def check_sizes(payload: Json, payload_json: str) -> None:
+    """Refuse a payload that is too large, or one of whose fields is: every answer that finds it would carry it."""
+    for name, limit in FIELD_BYTES.items():
+        value = payload.get(name)
+        if value is not None and len((value if isinstance(value, str) else dumps(value)).encode()) > limit:
+            raise Refused(400, f"Invalid input: {name} is over {limit} bytes")
+    if len(payload_json.encode()) > PAYLOAD_BYTES:
+        raise Refused(400, f"Invalid input: payload is over {PAYLOAD_BYTES} bytes")
 
 
 def number(value: Any) -> TypeGuard[int | float]:
@@ -86,6 +105,7 @@ def check_types(payload: Json) -> None:
     for name in NUMBERS:
         require(name, number(payload.get(name)), "a finite number")
     bounded("task", payload.get("task") or "")
+    bounded("universe", payload.get("universe") or "", UNIVERSE_LENGTH)
 
 
 def epoch_seconds(value: Any) -> float:
@@ -122,8 +142,8 @@ def coordinate(coord: Any, memory_id: str) -> list[float]:
 
 def coordinates(coord: Any) -> list[float]:
     try:
-        x, y, z = (float(part) for part in coord.split(","))
-    except (ValueError, AttributeError):
+        x, y, z = (float(part) for part in bounded("coord", coord, COORD_LENGTH).split(","))
+    except (ValueError, TypeError, AttributeError):
         raise Refused(400, 'Invalid input: coord is not three numbers "x,y,z"') from None
     if not all(isfinite(c) and abs(c) <= 1e6 for c in (x, y, z)):
         raise Refused(400, "Invalid input: coord holds a number that is not finite or beyond 1e6")
@@ -143,6 +163,7 @@ def memory_from(body: Any, memory_id: str, now: float) -> Memory:
         payload_json = dumps(payload)
     except ValueError:
         raise Refused(400, "Invalid payload: a number is not finite") from None
+    check_sizes(payload, payload_json)
     return Memory(
         id=memory_id,
         payload=payload,

@@ -24,6 +24,7 @@ opa_allow = Counter("somabrain_opa_allow", "Requests that the policy allowed.")
 opa_deny = Counter("somabrain_opa_deny", "Requests refused by the policy, or for want of its answer.")
 utility_value = Gauge("somabrain_utility_value", "The utility the guard saw last.", multiprocess_mode="mostrecent")
 utility_negative = Counter("somabrain_utility_negative", "Requests that the utility guard refused.")
+vectors_read = Counter("somabrain_vectors_read", "Vectors read from Postgres, because this process does not hold them.")
 rate_limited = Counter("somabrain_rate_limited", "Requests over the rate of their tenant.", ["path"])
 quota_denied = Counter("somabrain_quota_denied", "Writes over a quota of their tenant.", ["reason"])
 feedback_applied = Counter("somabrain_learning_feedback_applied", "Feedbacks that moved the weights.", ["tenant_id"])
@@ -80,6 +81,7 @@ REASONS = {
     403: "forbidden",
     413: "too_large",
     422: "invalid_body",
+    429: "rate_limited",
     500: "not_persisted",
 }
 

@@ -1,13 +1,13 @@
 """Which memories come first: by cosine, and the newest first where cosines are equal (contract 3).
 
-A Scan holds one row per memory of a tenant. Cosines are summed row by row, without BLAS, so equal vectors have equal
-cosines wherever they stand, and a tie is a tie.
+A Scan holds one row per memory that may still be wanted, so its size does not grow with the tenant's memories. Cosines
+are summed row by row, without BLAS, so equal vectors have equal cosines wherever they stand, and a tie is a tie.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from hashlib import blake2b
-from typing import Any
+from hashlib import sha256
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,8 @@ from somabrain.embedding import Vector
 
 Rows = NDArray[np.int64]
 Keys = NDArray[Any]
+
+GATHERED = 32_768  # rows that come together before those which are not wanted are left out
 
 
 @dataclass(frozen=True)
@@ -46,12 +48,25 @@ def joined(a: Block, b: Block) -> Block:
 
 @dataclass(frozen=True)
 class Scan:
-    """All memories of a tenant as one column each; the vectors have become cosines (0 without a query)."""
+    """Memories of a tenant as one column each; the vectors have become cosines (0 without a query)."""
 
     seq: NDArray[np.int64]
     at: NDArray[np.float64]
     universe: NDArray[np.int64]
     cosine: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, block: Block, query: Vector | None) -> Self:
+        found = np.zeros(len(block), np.float32) if query is None else cosines(block.vectors, query)
+        return cls(block.seq, block.at, block.universe, found)
+
+    @classmethod
+    def joined(cls, parts: Iterable[Self]) -> Self:
+        columns = zip(*((part.seq, part.at, part.universe, part.cosine) for part in parts), strict=True)
+        return cls(*(np.concatenate(column) for column in columns))
+
+    def only(self, rows: Rows) -> Self:
+        return type(self)(self.seq[rows], self.at[rows], self.universe[rows], self.cosine[rows])
 
     def __len__(self) -> int:
         return len(self.seq)
@@ -70,8 +85,8 @@ class Scan:
 
 
 def universe_key(name: str) -> int:
-    """A universe as a number, so that a column of them can be compared at once."""
-    return int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "little", signed=True)
+    """A universe as a number, so that a column of them can be compared at once. Postgres computes it too."""
+    return int.from_bytes(sha256(name.encode()).digest()[:8], "big", signed=True)
 
 
 def cosines(vectors: NDArray[np.float32], query: Vector) -> NDArray[np.float32]:
@@ -79,20 +94,20 @@ def cosines(vectors: NDArray[np.float32], query: Vector) -> NDArray[np.float32]:
     return np.clip(found, -1.0, 1.0)
 
 
-def scan(blocks: Iterable[Block], query: Vector | None) -> Scan:
-    """Read the blocks once, one after the other."""
-    columns: list[tuple[Keys, Keys, Keys, Keys]] = [
-        (
-            block.seq,
-            block.at,
-            block.universe,
-            np.zeros(len(block), np.float32) if query is None else cosines(block.vectors, query),
-        )
-        for block in blocks
-    ]
-    if not columns:
-        return Scan(np.empty(0, np.int64), np.empty(0), np.empty(0, np.int64), np.empty(0, np.float32))
-    return Scan(*(np.concatenate(column) for column in zip(*columns, strict=True)))
+def scan(blocks: Iterable[Block], query: Vector | None, wanted: Callable[[Scan], Rows]) -> Scan:
+    """The wanted rows of all blocks, which are read once, one after the other.
+
+    Wanted is asked of a part at a time. So a row must be wanted among all only if it is wanted among any part of them,
+    as the first k of an order are.
+    """
+    parts = [Scan(np.empty(0, np.int64), np.empty(0), np.empty(0, np.int64), np.empty(0, np.float32))]
+    for block in blocks:
+        parts.append(Scan.of(block, query))
+        if sum(map(len, parts)) >= GATHERED:
+            whole = Scan.joined(parts)
+            parts = [whole.only(wanted(whole))]
+    whole = Scan.joined(parts)
+    return whole.only(wanted(whole))
 
 
 def top(k: int, rows: Rows, *keys: Keys) -> Rows:

@@ -10,13 +10,14 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.retry import Retry
 from sqlalchemy import Engine
 
+from somabrain import deadline
 from somabrain.database import open_engine
-from somabrain.limits import Limiter
+from somabrain.limits import WORK, Limiter
 from somabrain.memories import Memories
 from somabrain.settings import Settings
 from somabrain.vectors import VectorCache
 
-THREADS = 16  # each may hold one connection, so that none waits for the pool
+THREADS = 16  # more than the pool has connections: not every step of a request needs one
 REDIS_ANSWER_S = 0.5
 
 
@@ -26,7 +27,8 @@ class Service:
     engine: Engine
     redis: Redis
     memories: Memories
-    limiter: Limiter
+    limiter: Limiter  # of /remember and /recall
+    work_limiter: Limiter
 
     def close(self) -> None:
         self.engine.dispose()
@@ -48,12 +50,15 @@ def open_redis(settings: Settings) -> Redis:
 def open_service(settings: Settings) -> Service:
     """Nothing connects yet: the first request does."""
     redis = open_redis(settings)
+    engine = open_engine(settings, settings.db_connections)
+    deadline.keep(engine)
     return Service(
         settings,
-        open_engine(settings, THREADS),
+        engine,
         redis,
         Memories(VectorCache(settings.vector_cache_bytes)),
         Limiter(redis, settings.rate_per_s, settings.rate_burst),
+        Limiter(redis, settings.work_rate_per_s, settings.work_rate_burst, WORK),
     )
 
 

@@ -37,9 +37,15 @@ class Settings:
     wm_ttl_s: int = 60
     rate_per_s: float = 50.0
     rate_burst: int = 100
+    work_rate_per_s: float = 200.0
+    work_rate_burst: int = 400
+    tenant_requests: int = 3
     writes_per_day: int = 10_000
-    max_body_bytes: int = 4 << 20
+    max_body_bytes: int = 1 << 20
     vector_cache_bytes: int = 112 << 20
+    metrics_open: bool = True
+    db_connections: int = 6
+    db_pooled: bool = False
     rules: Rules = field(default_factory=lambda: DEFAULT_RULES)
 
     @property
@@ -147,9 +153,15 @@ def load(env: Mapping[str, str]) -> Settings:
         wm_ttl_s=read.whole("SOMABRAIN_WM_TTL_SECONDS", Settings.wm_ttl_s),
         rate_per_s=read.number("SOMABRAIN_RATE_RPS", Settings.rate_per_s, least=0.001),
         rate_burst=read.whole("SOMABRAIN_RATE_BURST", Settings.rate_burst),
+        work_rate_per_s=read.number("SOMABRAIN_WORK_RATE_RPS", Settings.work_rate_per_s, least=0.001),
+        work_rate_burst=read.whole("SOMABRAIN_WORK_RATE_BURST", Settings.work_rate_burst),
+        tenant_requests=read.whole("SOMABRAIN_TENANT_REQUESTS", Settings.tenant_requests),
         writes_per_day=read.whole("SOMABRAIN_WRITE_DAILY_LIMIT", Settings.writes_per_day),
         max_body_bytes=read.whole("SOMABRAIN_MAX_BODY_BYTES", Settings.max_body_bytes),
         vector_cache_bytes=read.whole("SOMABRAIN_VECTOR_CACHE_MIB", Settings.vector_cache_bytes >> 20, least=0) << 20,
+        metrics_open=read.flag("SOMABRAIN_METRICS_OPEN", Settings.metrics_open),
+        db_connections=read.whole("SOMABRAIN_DB_CONNECTIONS", Settings.db_connections),
+        db_pooled=read.flag("SOMABRAIN_DB_POOLED", Settings.db_pooled),
         rules=learning_rules(read),
     )
     if read.faults:

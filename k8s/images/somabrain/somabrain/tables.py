@@ -21,6 +21,9 @@ from sqlalchemy import (
 metadata = MetaData()
 NOW = text("clock_timestamp()")
 
+# One row, beside Alembic's own: the oldest revision whose image works on this schema (somabrain.schema).
+schema_floor = Table("schema_floor", metadata, Column("oldest_revision", String(128), primary_key=True))
+
 feedback_events = Table(
     "feedback_events",
     metadata,
@@ -34,6 +37,8 @@ feedback_events = Table(
     Column("metadata_json", Text),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=NOW),
     Column("tenant_id", String(128), index=True),
+    Column("idempotency_digest", LargeBinary),
+    Index("feedback_idempotency_key", "tenant_id", "idempotency_digest", unique=True),
 )
 
 token_usage = Table(
@@ -45,10 +50,12 @@ token_usage = Table(
     Column("tokens", Double, nullable=False),
     Column("model", String(128)),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=NOW),
+    Index("token_usage_tenant", "tenant_id"),
 )
 
 # One row per tenant. A writer counts up `memories` first and so holds the row until it commits: memories become
-# visible in the order of their numbers, and whoever has seen number n has seen every number below.
+# visible in the order of their numbers, and whoever has seen number n has seen every number below. A deleted memory
+# leaves its number, which no other gets, and is counted in `deleted`.
 tenants = Table(
     "tenants",
     metadata,
@@ -57,6 +64,7 @@ tenants = Table(
     Column("memories", BigInteger, nullable=False, server_default="0"),
     Column("writes_on", Date, nullable=False, server_default=text("(now() at time zone 'utc')::date")),
     Column("writes", BigInteger, nullable=False, server_default="0"),
+    Column("deleted", BigInteger, nullable=False, server_default="0"),
 )
 
 memories = Table(
@@ -92,6 +100,7 @@ links = Table(
     Column("from_key", Text, nullable=False),
     Column("to_key", Text, nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=NOW),
+    Index("links_ends", "tenant_id", "from_digest", "to_digest"),
 )
 
 adaptation_state = Table(
@@ -104,6 +113,7 @@ adaptation_state = Table(
     Column("base_rate", Double, nullable=False),
     Column("overrides_json", Text),
     Column("last_feedback_at", DateTime(timezone=True)),
+    Index("adaptation_state_newest", text("last_feedback_at DESC NULLS LAST"), "tenant_id"),
 )
 
 adaptation_snapshots = Table(

@@ -7,7 +7,7 @@ import time
 
 import psycopg
 
-PAUSE_S = 0.5
+PAUSE_S = 0.2
 
 
 def answers(dsn: str) -> str | None:

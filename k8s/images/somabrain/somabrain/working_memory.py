@@ -1,6 +1,7 @@
 """The working memory of a session: its last evaluations, in Redis (contract 7)."""
 
 import json
+import re
 from typing import cast
 
 from redis import Redis
@@ -13,7 +14,18 @@ SHOWN = 10
 
 def key(tenant: str, session_id: str) -> str:
     """The first colon after the prefix ends the tenant: one in its name is written %3A, so that no two keys meet."""
-    return f"somabrain:wm:{tenant.replace('%', '%25').replace(':', '%3A')}:{session_id}"
+    return f"{prefix(tenant)}{session_id}"
+
+
+def prefix(tenant: str) -> str:
+    return f"somabrain:wm:{tenant.replace('%', '%25').replace(':', '%3A')}:"
+
+
+def forget(redis: Redis, tenant: str) -> None:
+    """Delete what is held of all sessions of the tenant."""
+    pattern = re.sub(r"([\\*?\[\]^])", r"\\\1", prefix(tenant)) + "*"
+    for name in redis.scan_iter(match=pattern, count=1000):
+        redis.delete(name)
 
 
 def remember(redis: Redis, tenant: str, session_id: str, entry: Json, ttl_s: int) -> list[Json]:

@@ -5,6 +5,7 @@ from alembic import op
 
 revision = "0001_context_feedback"
 down_revision = None
+lives_with = "0001_context_feedback"
 
 NOW = sa.text("clock_timestamp()")
 

@@ -5,6 +5,7 @@ from alembic import op
 
 revision = "0002_memories"
 down_revision = "0001_context_feedback"
+lives_with = "0001_context_feedback"
 
 NOW = sa.text("clock_timestamp()")
 

@@ -5,6 +5,7 @@ from alembic import op
 
 revision = "0003_adaptation"
 down_revision = "0002_memories"
+lives_with = "0001_context_feedback"
 
 WEIGHTS = ("alpha", "beta", "gamma", "tau", "lambda_", "mu", "nu")
 NEUROMODULATORS = ("dopamine", "serotonin", "noradrenaline", "acetylcholine")

@@ -7,17 +7,23 @@ from struct import pack
 
 import sqlalchemy as sa
 from alembic import op
+from somabrain.revising import in_pages, index_concurrently
 
 revision = "0004_places"
 down_revision = "0003_adaptation"
+lives_with = "0001_context_feedback"
 
 PAGE = 1000
-memories = sa.table(
-    "memories",
-    sa.column("tenant_id", sa.String),
-    sa.column("seq", sa.BigInteger),
-    sa.column("payload_json", sa.Text),
-    sa.column("place_digest", sa.LargeBinary),
+Place = tuple[str, int]
+FOUND = sa.text(
+    "SELECT tenant_id, seq, payload_json FROM memories"
+    " WHERE place_digest IS NULL AND (tenant_id, seq) > (:tenant, :seq) ORDER BY tenant_id, seq LIMIT :page"
+)
+FILLED = sa.text(
+    "UPDATE memories SET place_digest = new.digest"
+    " FROM unnest(CAST(:tenants AS text[]), CAST(:seqs AS bigint[]), CAST(:digests AS bytea[]))"
+    " AS new (tenant, seq, digest)"
+    " WHERE memories.tenant_id = new.tenant AND memories.seq = new.seq"
 )
 
 
@@ -27,38 +33,22 @@ def place_digest(place: Sequence[float]) -> bytes:
     return sha256(b"\x00place" + pack("<3d", x, y, z)).digest()
 
 
-def fill(connection: sa.Connection) -> None:
-    """Give every memory without one the digest of its coordinate, page by page."""
-    c = memories.c
-    here = sa.tuple_(c.tenant_id, c.seq)
-    after: tuple[str, int] = ("", 0)
-    while rows := connection.execute(
-        sa.select(c.tenant_id, c.seq, c.payload_json)
-        .where(c.place_digest.is_(None), here > after)
-        .order_by(c.tenant_id, c.seq)
-        .limit(PAGE)
-    ).all():
-        connection.execute(
-            sa.update(memories)
-            .where(c.tenant_id == sa.bindparam("tenant"), c.seq == sa.bindparam("number"))
-            .values(place_digest=sa.bindparam("digest")),
-            [
-                {
-                    "tenant": row.tenant_id,
-                    "number": row.seq,
-                    "digest": place_digest(json.loads(row.payload_json)["coordinate"]),
-                }
-                for row in rows
-            ],
-        )
-        after = (rows[-1].tenant_id, rows[-1].seq)
+def fill(connection: sa.Connection, after: Place) -> Place | None:
+    """Give a page of memories the digest of their coordinate; return where it ends, nothing after the last page."""
+    rows = connection.execute(FOUND, {"tenant": after[0], "seq": after[1], "page": PAGE}).all()
+    if not rows:
+        return None
+    digests = [place_digest(json.loads(row.payload_json)["coordinate"]) for row in rows]
+    told = {"tenants": [row.tenant_id for row in rows], "seqs": [row.seq for row in rows], "digests": digests}
+    connection.execute(FILLED, told)
+    return rows[-1].tenant_id, rows[-1].seq
 
 
 def upgrade() -> None:
     # Null where a pod that does not know this revision yet stores a memory.
-    op.add_column("memories", sa.Column("place_digest", sa.LargeBinary))
-    fill(op.get_bind())
-    op.create_index("memories_place", "memories", ["tenant_id", "place_digest"])
+    op.add_column("memories", sa.Column("place_digest", sa.LargeBinary), if_not_exists=True)
+    in_pages(fill, ("", 0))
+    index_concurrently("memories_place", "memories", ["tenant_id", "place_digest"])
 
 
 def downgrade() -> None:

@@ -1,0 +1,1 @@
+"""The ingress's certificate: when one is due, who signs it, whether it is served."""

@@ -1,0 +1,244 @@
+"""The verbs of the command line: read the options, call one function, pick the exit code."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from enum import StrEnum
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from devenv import __version__, errors
+from devenv.cli import forward, images, promote, rest, timings, tls
+from devenv.cli.options import AsOutput, Output, confirm, duration, ending, hide_passwords, look, verb
+from devenv.cli.timings import Timings, Trace, shown
+from devenv.errors import DevenvError
+
+if TYPE_CHECKING:
+    from devenv.reconcile.environment import Environment
+
+app = typer.Typer(
+    help="From a bare machine to a proven, production-like stack: up, test, down.",
+    no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None, add_completion=False,
+)  # fmt: skip
+app.add_typer(forward.app, name="forward")
+app.add_typer(images.app, name="images")
+app.add_typer(tls.app, name="tls")
+app.command(epilog="Example: devenv promote staging --image R/api@sha256:… --dry-run")(promote.promote)
+app.command(epilog="Example: devenv timings --trace up.json")(look(timings.timings))
+
+
+class Format(StrEnum):
+    shell = "shell"
+    dotenv = "dotenv"
+    json = "json"
+
+
+def version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"devenv {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    show: Annotated[
+        bool, typer.Option("--version", callback=version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command(epilog="Example: devenv up -n staging")
+@verb
+def up(
+    env: "Environment",
+    form: AsOutput = Output.text,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before many deletions.")] = False,
+    take_over: Annotated[bool, typer.Option("--take-over", help="Use another checkout's cluster.")] = False,
+    timings: Timings = False,
+    trace: Trace = None,
+) -> None:
+    """Bring the stack up: images, cluster, objects, migration, forwards. A second run finds nothing to do."""
+    from devenv.cli import output
+    from devenv.commands.up import up
+
+    with shown(env, timings, trace), output.performing() as on_event:
+        result = up(env, on_event, output.log, partial(confirm, yes=yes, shared=True), take_over)
+    output.status(result, form is Output.json)
+
+
+@app.command(epilog="Example: devenv dev --explain k8s/app/main.py")
+@verb
+def dev(
+    env: "Environment",
+    explain: Annotated[
+        Path | None, typer.Option("--explain", metavar="PATH", help="Print which way a change of PATH takes, and end.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before many deletions.")] = False,
+) -> None:
+    """Bring the stack up and follow its files: each change goes into it, the shortest way, until Ctrl-C."""
+    from devenv.cli import output
+    from devenv.commands.dev import dev
+    from devenv.commands.dev import explain as way_of
+    from devenv.commands.loop import Person
+
+    if explain:
+        way = way_of(env.settings, explain)
+        output.plain(f"{way.kind.name.lower()}: {explain}: {way.why}")
+        return
+    with output.performing() as on_event:
+        dev(env, Person(on_event, output.log, output.error, partial(confirm, yes=yes, shared=True), hide_passwords))
+
+
+@app.command(epilog="Example: devenv down --yes")
+@ending
+def down(
+    env: "Environment",
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask, even on a terminal.")] = False,
+    timings: Timings = False,
+    trace: Trace = None,
+) -> None:
+    """Remove the cluster with its data, the forwards and every runtime file. Needs no network.
+
+    From a cluster named by --context, remove what devenv applied; a namespace goes whole if devenv made it.
+    """
+    from devenv.cli import output
+    from devenv.commands.down import down
+
+    name, context = env.project.name, env.project.context
+    if context:
+        confirm(f"Delete what devenv applied of {name} on context {context}, with its data?", yes, shared=True)
+    else:
+        confirm(f"Delete cluster {name} with all its data?", yes)
+    with shown(env, timings, trace):
+        gone = down(env, output.log)
+    output.log(f"removed: {', '.join(gone)}" if gone else f"{name}: nothing to remove")
+
+
+rest.register(app)
+
+
+@app.command(epilog="Example: devenv plan -o json")
+@look
+def plan(env: "Environment", form: AsOutput = Output.text) -> None:
+    """Print what `up` would do and why. Changes nothing; prints nothing when all is up to date."""
+    from devenv.cli import output
+    from devenv.commands.up import plan
+
+    steps = plan(env)
+    if form is Output.json:
+        output.as_json([{"name": s.name, "cause": s.cause, "within_s": s.within_s, "needs": s.needs} for s in steps])
+    else:
+        output.steps(steps)
+
+
+@app.command(epilog="Example: devenv status -o json")
+@look
+def status(env: "Environment", form: AsOutput = Output.text) -> None:
+    """Show the cluster, its workloads and the forwards. Exits 1 unless all of it is ready."""
+    from devenv.cli import output
+    from devenv.commands.status import status
+
+    result = status(env)
+    output.status(result, form is Output.json)
+    if not result.ready:
+        raise typer.Exit(errors.FAILED)
+
+
+@app.command(epilog='Example: eval "$(devenv env)"')
+@verb
+def env(
+    env: "Environment",
+    form: Annotated[Format, typer.Option("--format", help="How to print the settings.")] = Format.shell,
+) -> None:
+    """Print the settings for the running stack, once its forwards were seen to answer."""
+    from devenv.cli import output
+    from devenv.commands import export
+    from devenv.project import envfile
+
+    values = export.exports(env, output.log)
+    if form is Format.json:
+        output.as_json(values, exact=True)
+    elif form is Format.shell:
+        output.plain(envfile.as_shell(values))
+    else:
+        try:
+            output.plain(envfile.as_dotenv(values))
+        except envfile.Fault as error:
+            raise errors.UsageError(f"{error}\nhint: devenv env --format json") from error
+
+
+@app.command(epilog="Example: devenv wait deploy/api forward/api --timeout 60s")
+@look
+def wait(
+    env: "Environment",
+    targets: Annotated[list[str] | None, typer.Argument(help="job/NAME, deploy/NAME, forward/NAME, or all.")] = None,
+    timeout: Annotated[float, typer.Option(parser=duration, metavar="DURATION", help="Limit: 60s, 5m.")] = 60.0,
+) -> None:
+    """Wait until objects are ready and forwards open; all of them if none is named. Exits 3 when time is up."""
+    from devenv.cli import output
+    from devenv.commands.status import wait
+
+    wait(env, targets or [], timeout)
+    output.log("ready")
+
+
+@app.command(
+    epilog="Example: devenv test learning -- -k adaptation",
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": False},
+)
+@verb
+def test(
+    env: "Environment",
+    suite: Annotated[str, typer.Argument(help="A suite of [tool.devenv.tests].")],
+    args: Annotated[list[str] | None, typer.Argument(help="Arguments for pytest, after --.")] = None,
+    junit: Annotated[Path | None, typer.Option("--junit", help="Write pytest's JUnit report here.")] = None,
+    timings: Timings = False,
+    trace: Trace = None,
+) -> None:
+    """Run a test suite against the stack with the exported settings; its exit code is passed on."""
+    from devenv.cli import output
+    from devenv.commands import export
+    from devenv.reconcile import runs
+
+    with shown(env, timings, trace), runs.kept(env.run, env.folder, f"test {suite}", output.log):
+        with env.run.phase("settings"):
+            run = export.suite(env, suite, args or [], junit, output.log)
+        output.log(f"running {' '.join(run.argv)}")
+        with env.run.phase(f"suite {suite}"):
+            code = subprocess.run(run.argv, env=run.environment, cwd=run.folder, check=False).returncode
+        if code:
+            raise typer.Exit(code)
+
+
+def main() -> None:
+    """Run the command line. Errors that a user can act on are shown as they are; bugs keep their traceback."""
+    code: Any = 0
+    # What ends a job of a CI is to leave as little behind as Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        app()
+    except SystemExit as end:
+        code = end.code
+        if code == errors.INTERRUPTED:
+            typer.echo("interrupted; run the command again to resume", err=True)
+    except DevenvError as error:
+        from devenv.cli import output
+
+        output.error(str(error))
+        code = error.exit_code
+    leave(code if isinstance(code, int) else 0)
+
+
+def leave(code: int) -> None:
+    """Exit, without waiting for threads whose work was cancelled."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if threading.active_count() > 1:
+        os._exit(code)
+    sys.exit(code)

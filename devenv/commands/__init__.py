@@ -1,0 +1,1 @@
+"""What the verbs do: one function each, which returns values."""

@@ -1,0 +1,74 @@
+"""devenv up and devenv plan: bring the stack to its desired state, or say what that would take."""
+
+from collections.abc import Callable
+
+from devenv.commands import preload
+from devenv.commands.status import Status, report, seen_since
+from devenv.kube import kubeconfig
+from devenv.project import sources
+from devenv.project.stack import Stack
+from devenv.reconcile import observe, preflight, runs
+from devenv.reconcile.actions import DeleteObject, Step
+from devenv.reconcile.environment import Environment
+from devenv.reconcile.execute import Executor, OnEvent
+from devenv.reconcile.handlers import Handlers
+from devenv.reconcile.observed import Observed
+from devenv.reconcile.plan import make_plan
+
+FEW = 5  # deletions that need no question
+
+
+def up(
+    env: Environment,
+    on_event: OnEvent,
+    log: Callable[[str], None],
+    agreed: Callable[[str], None],
+    take_over: bool = False,
+    desired: Stack | None = None,
+) -> Status:
+    """Bring the stack to its desired state. Run twice, the second run finds nothing to do.
+
+    Before more than a few deletions `agreed` is asked, which raises where the answer is no. A cluster that another
+    checkout has made is refused, unless it is to `take_over`. What is `desired` is read of the project's files, unless
+    it was before.
+    """
+    phase = env.run.phase
+    with runs.kept(env.run, env.folder, "up", log), runs.locked(env.run, env.folder, "up", log):
+        with phase("load"):
+            desired = desired or sources.load(env.settings)
+        env.run.namespaces = desired.namespaces
+        observed = checked(desired, env, take_over)
+        env.folder.make()
+        executor = Executor(Handlers(env), on_event)
+        if observed.cluster.rests:
+            executor.perform(make_plan(desired, observed))
+            observed = checked(desired, env, take_over)
+        kubeconfig.use_namespace(env.project.namespace, env.folder)
+        steps = make_plan(desired, observed)
+        if len(gone := [s.action.object for s in steps if isinstance(s.action, DeleteObject)]) > FEW:
+            listed = ", ".join(str(o.id) for o in gone)
+            with phase("confirmation"):
+                agreed(f"Delete {len(gone)} objects that the manifests no longer have: {listed}?")
+        executor.perform(steps)
+        log(f"{env.project.name} is up" + ("" if steps else ": already up to date"))
+        if preload.is_due(env, steps):
+            preload.begin(env)
+            log("keeping its images for the next cluster, in the background (devenv images prune removes them)")
+        # Whatever was not ready in the snapshot has been waited for since, and was seen to become so.
+        with phase("report"):
+            return report(env, desired, seen_since(observed, executor.handlers.seen))
+
+
+def checked(desired: Stack, env: Environment, take_over: bool) -> Observed:
+    """Return what is there, once nothing of it stands in the way."""
+    with env.run.phase("snapshot"):
+        observed = observe.snapshot(desired, env)
+    with env.run.phase("preflight"):
+        preflight.check(desired, observed, env, take_over)
+    return observed
+
+
+def plan(env: Environment) -> tuple[Step, ...]:
+    """Return what `up` would do. Changes nothing."""
+    desired = sources.load(env.settings)
+    return make_plan(desired, observe.snapshot(desired, env))

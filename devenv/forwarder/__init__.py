@@ -1,0 +1,1 @@
+"""The forwards' own process. It imports nothing of the rest."""

@@ -1,0 +1,1 @@
+"""Container images: named by content, obtained, pushed, described."""

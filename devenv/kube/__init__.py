@@ -1,0 +1,1 @@
+"""Kubernetes: objects, how ready they are, and the API server."""

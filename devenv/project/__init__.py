@@ -1,0 +1,1 @@
+"""What is wanted: the project's own table, its files, its manifests."""

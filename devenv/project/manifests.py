@@ -1,0 +1,175 @@
+"""Manifests read into objects: each fault with its place, before anything is asked of a cluster."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from devenv.errors import UsageError
+from devenv.kube import documents, pods
+from devenv.kube.documents import Fault
+from devenv.kube.objects import RUNS, Id, Object
+from devenv.project.settings import Settings
+from devenv.system import process
+
+KUSTOMIZATION = ("kustomization.yaml", "kustomization.yml", "Kustomization")  # as kustomize itself looks for it
+MANIFEST_SUFFIXES = (".yaml", ".yml", ".json")  # as kubectl apply -f takes them of a folder
+
+# The kinds that are read here beside workloads, and the keys that are read of them (the Kubernetes API, v1).
+ALSO_READ = ("Service", "Ingress")
+LISTS = {"ports", "containers", "initContainers", "env", "envFrom", "volumes", "sources", "tls", "volumeClaimTemplates"}
+MAPPINGS = {
+    *("spec", "template", "jobTemplate", "metadata", "selector", "valueFrom", "projected", "configMap", "secret"),
+    *("configMapKeyRef", "secretKeyRef", "configMapRef", "secretRef", "loadBalancer", "status"),
+}
+FREE = {"labels", "annotations", "selector", "matchLabels", "nodeSelector"}  # whose keys are a person's own
+
+
+def objects(settings: Settings) -> list[Object]:
+    """Return the manifests' objects: of a kustomize folder as rendered, else of all manifest files. Raise
+    UsageError where there is none.
+    """
+    path, home = settings.path(settings.project.manifests), settings.project.namespace
+    if not path.exists():
+        raise UsageError(f"{settings.file}: manifests: {settings.project.manifests}: no such file or folder")
+    if any((path / name).is_file() for name in KUSTOMIZATION):
+        # An overlay may stand on a file above its folder: it is all the project's own.
+        argv = [process.find("kubectl"), "kustomize", "--load-restrictor", "LoadRestrictionsNone", str(path)]
+        texts = {f"kubectl kustomize {path}": process.run(argv)}
+    else:
+        found = [path] if path.is_file() else sorted(f for f in path.iterdir() if f.suffix in MANIFEST_SUFFIXES)
+        texts = {str(file): text_of(file) for file in found}
+    if not (objects := parsed(texts, home)):
+        # Nothing to apply would mean that all is to be deleted.
+        raise UsageError(
+            f"{settings.file}: manifests: no objects in {settings.project.manifests}\n"
+            f"hint: name a kustomize folder, a file, or a folder with {', '.join(MANIFEST_SUFFIXES)} files in it"
+        )
+    return objects
+
+
+def files_of(path: Path) -> frozenset[Path]:
+    """Return the files and folders that the manifests are read from: those that a kustomization names, with theirs.
+
+    Any text of a kustomization that is the name of a file counts: rather one file too many than one too few.
+    """
+    found, left = set[Path](), [path.resolve()]
+    while left:
+        if (here := left.pop()) in found:
+            continue
+        found.add(here)
+        for kustomization in (here / name for name in KUSTOMIZATION if (here / name).is_file()):
+            named = (word.rpartition("=")[2] for word in words(text_of(kustomization)))  # of a generator: KEY=FILE
+            left += [(here / name).resolve() for name in named if is_path(here, name)]
+    return frozenset(found)
+
+
+def words(text: str) -> Iterator[str]:
+    """Yield every text in a YAML file; none of one that is not valid, which is told where it is read for good."""
+    try:
+        values: list[Any] = [document for _, document in documents.read(text)]
+    except Fault:
+        return
+    while values:
+        match values.pop():
+            case dict() as mapping:
+                values += mapping.values()
+            case list() as items:
+                values += items
+            case str() as word:
+                yield from word.split("\n") if "\n" in word else (word,)
+
+
+def is_path(folder: Path, name: str) -> bool:
+    """Whether a text names something beside or below a folder, or elsewhere, but nothing that holds the folder."""
+    try:
+        return bool(name) and not folder.is_relative_to((folder / name).resolve()) and (folder / name).exists()
+    except (OSError, ValueError):  # a text that is too long for a name, or that no name can be
+        return False
+
+
+def text_of(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{file}: not UTF-8 at byte {error.start}") from error
+
+
+def parsed(texts: Mapping[str, str], home: str) -> list[Object]:
+    """Return the objects of YAML texts, by their names. Raise UsageError for what is no object.
+
+    Likewise for an object that is there twice: the last of them would win without a word.
+    """
+    found: dict[Id, tuple[Object, str]] = {}
+    for source, text in texts.items():
+        for line, document in within(source, text):
+            place = f"{source}: line {line}"
+            if why := fault(document):
+                raise UsageError(f"{place}: {why}")
+            obj = Object.parse(document, home)
+            if obj.id in found:
+                raise UsageError(f"{place}: {obj.id} is there twice, first in {found[obj.id][1]}")
+            found[obj.id] = (obj, place)
+    return [obj for obj, _ in found.values()]
+
+
+def within(source: str, text: str) -> Iterator[tuple[int, Any]]:
+    """Yield the documents of a text; those of a list each for itself."""
+    try:
+        for line, document in documents.read(text):
+            is_list = isinstance(document, dict) and str(document.get("kind", "")).endswith("List")
+            if is_list and isinstance(document.get("items"), list):
+                yield from ((line, item) for item in document["items"])
+            elif document != {}:
+                yield line, document
+    except Fault as error:
+        raise UsageError(f"{source}: not valid YAML: {error}") from error
+
+
+def fault(document: Any) -> str:
+    """Return why a document is no object that we can apply, or an empty string.
+
+    What it holds is not told: that may be a Secret.
+    """
+    meta = document.get("metadata") if isinstance(document, dict) else None
+    if isinstance(meta, dict) and any(not isinstance(document.get(key, ""), str) for key in ("apiVersion", "kind")):
+        return "an object whose apiVersion or kind is no text"
+    if isinstance(meta, dict) and meta.get("generateName") and not meta.get("name"):
+        return "metadata.generateName: an object that is applied needs a name of its own"
+    if not (isinstance(meta, dict) and meta.get("name") and document.get("kind") and document.get("apiVersion")):
+        return f"an object without apiVersion, kind or metadata.name: {outline(document)}"
+    what = f"{str(document['kind']).lower()}/{meta['name']}"
+    if wrong := [key for key in ("name", "namespace") if not isinstance(meta.get(key, ""), str)]:
+        return f"{what}: metadata.{wrong[0]} is no text; put it in quotes"
+    for key in ("labels", "annotations"):
+        entries = meta.get(key, {})
+        if not isinstance(entries, dict) or not all(isinstance(value, str) for value in entries.values()):
+            return f"{what}: metadata.{key} is no mapping of texts; put its values in quotes"
+    if document["kind"] in (*RUNS, *ALSO_READ) and (where := misshapen(document)):
+        return f"{what}: {where}"
+    if document["kind"] in RUNS and not any(pods.templates(document)):
+        return f"{what}: has no {'spec' if document['kind'] == 'Pod' else 'pod template'} with containers"
+    if any(not isinstance(c.get("image", ""), str) for c in pods.containers(document)):
+        return f"{what}: an image is no text"
+    return ""
+
+
+def misshapen(value: Any, path: str = "") -> str:
+    """Return what of an object that we read ourselves is neither a mapping nor a list of such, and has to be, or an
+    empty string. The rest is the API server's to judge.
+    """
+    items = value.items() if isinstance(value, dict) else ((f"[{n}]", item) for n, item in enumerate(value))
+    for key, inner in items:
+        here = f"{path}{key}" if str(key).startswith("[") else f"{path}.{key}".lstrip(".")
+        if key in LISTS and not (isinstance(inner, list) and all(isinstance(item, dict) for item in inner)):
+            return f"{here} is no list of mappings"
+        if key in MAPPINGS and not isinstance(inner, dict):
+            return f"{here} is no mapping"
+        if isinstance(inner, dict | list) and key not in FREE and (found := misshapen(inner, here)):
+            return found
+    return ""
+
+
+def outline(document: Any) -> str:
+    if not isinstance(document, dict):
+        return f"a {type(document).__name__}"
+    return f"{document.get('kind') or 'a mapping'} with the keys {', '.join(map(str, document))}"

@@ -1,0 +1,216 @@
+"""The project's own table, read: laid over by the environment and flags, its faults, its references.
+
+Flags beat the environment (DEVENV_*), the environment beats the file. All faults are reported at once,
+each with its place.
+"""
+
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from pydantic import ValidationError
+
+from devenv.errors import UsageError
+from devenv.project.faults import listed, place, told
+from devenv.project.schema import Environment, Image, Project, Table
+
+OVERRIDDEN = ("name", "namespace", "context", "registry")  # by flags and DEVENV_<KEY>
+EMPTIED = ("context", "registry")  # of these, DEVENV_<KEY> that is set and empty undoes the file's
+ALIKE = 0.85  # of 1, as difflib measures it: one letter is wrong, missing or too many
+Fault = tuple[tuple[str, ...], str]  # where, by the keys that lead there, and what
+AS_URL = ":url"  # at the end of a reference
+REFERENCE = re.compile(r"\$\{([^}]*)\}")
+
+
+class Settings(Table):
+    """What a command works with: the project's table and the folder it is in."""
+
+    root: Path
+    file: Path
+    project: Project
+
+    def path(self, relative: Path | str) -> Path:
+        return self.root / relative
+
+    def environment(self, name: str) -> Environment:
+        known = self.project.environments
+        if name not in known:
+            there = ", ".join(sorted(known)) or "none"
+            raise UsageError(f"no environment {name} in [tool.devenv.environments]; there are: {there}")
+        return known[name]
+
+
+def load(file: Path, environ: Mapping[str, str], flags: Mapping[str, str | None], files: bool = True) -> Settings:
+    """Read the settings. Raise UsageError that lists every fault of the file with its place.
+
+    Without `files`, those that it names need not be there: enough to end what was begun with another checkout of them.
+    """
+    try:
+        text = file.read_text()
+        table = tomllib.loads(text)["tool"]["devenv"]
+    except FileNotFoundError:
+        raise UsageError(f"{file}: no such file\nhint: run devenv in the project's folder, or pass -f FILE") from None
+    except KeyError:
+        raise UsageError(f"{file}: has no table [tool.devenv]; docs/reference.md of devenv shows one") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise UsageError(f"{file}: {error}") from error
+    except TypeError:
+        raise UsageError(f"{file}: [tool] or [tool.devenv] is no table") from None
+    try:
+        project = Project.model_validate(overridden(table, environ, flags))
+    except ValidationError as error:
+        raise UsageError(listed(file, told(text, error.errors()))) from None
+    if misspelt := sorted(unknown_variables(project, environ)):
+        raise UsageError("\n".join(misspelt))
+    settings = Settings(root=file.resolve().parent, file=file.resolve(), project=on_existing(project))
+    if faults := [f"{place(text, loc)}: {what}" for loc, what in faults_of(settings, files)]:
+        raise UsageError(listed(file, faults))
+    return settings
+
+
+def on_existing(project: Project) -> Project:
+    """Return the project as it is for its cluster: an existing one has manifests and settings of its own."""
+    own = project.existing
+    if project.context is None:
+        return project
+    return project.model_copy(
+        update={"manifests": own.manifests or project.manifests, "env": {**project.env, **own.env}}
+    )
+
+
+def overridden(table: Any, environ: Mapping[str, str], flags: Mapping[str, str | None]) -> Any:
+    """Return the table with DEVENV_<KEY> of the keys OVERRIDDEN, DEVENV_PORT_<FORWARD> and the flags laid over it."""
+    if not isinstance(table, dict):
+        return table
+    laid = dict(table)
+    for key in OVERRIDDEN:
+        if value := flags.get(key) or environ.get(f"DEVENV_{key.upper()}"):
+            laid[key] = value
+        elif f"DEVENV_{key.upper()}" in environ and key in EMPTIED:
+            laid.pop(key, None)
+    asked = {key: value for key in ("issuer", "ca-bundle") if (value := flags.get(f"tls.{key}"))}
+    if asked and isinstance(laid.get("tls"), dict):
+        # Another issuer has another authority behind it.
+        laid["tls"] = {k: v for k, v in laid["tls"].items() if k != "ca-bundle"} | asked
+    forwards = laid.get("forwards")
+    if isinstance(forwards, dict):
+        laid["forwards"] = {name: moved(name, f, environ) for name, f in forwards.items()}
+    return laid
+
+
+def moved(name: str, forward: Any, environ: Mapping[str, str]) -> Any:
+    local = environ.get(f"DEVENV_PORT_{name.upper().replace('-', '_')}")
+    if not local or not isinstance(forward, dict) or ":" not in str(forward.get("ports")):
+        return forward
+    return {**forward, "ports": f"{local}:{str(forward['ports']).split(':')[1]}"}
+
+
+def unknown_variables(project: Project, environ: Mapping[str, str]) -> Iterator[str]:
+    """Yield what is nearly one of our variables. Others that begin like them are other programs'."""
+    ports = {f"DEVENV_PORT_{name.upper().replace('-', '_')}" for name in project.forwards}
+    known = {f"DEVENV_{key.upper()}" for key in OVERRIDDEN} | ports
+    for key in environ:
+        if key.startswith("DEVENV_") and key not in known and (near := get_close_matches(key, known, 1, ALIKE)):
+            yield f"{key}: no such variable; did you mean {near[0]}?"
+
+
+def faults_of(settings: Settings, files: bool) -> list[Fault]:
+    return [*(missing_files(settings) if files else ()), *inconsistencies(settings.project)]
+
+
+def missing_files(settings: Settings) -> Iterator[Fault]:
+    project = settings.project
+    if not settings.path(project.manifests).exists():
+        yield ("manifests",), f"{project.manifests}: no such file or folder"
+    if (own := project.existing.manifests) and own != project.manifests and not settings.path(own).exists():
+        yield ("existing", "manifests"), f"{own}: no such file or folder"
+    for name, image in project.images.items():
+        if image.build and not (settings.path(image.build) / "Dockerfile").is_file():
+            yield ("images", name, "build"), f"{image.build}/Dockerfile: no such file"
+        for sync in image.sync:
+            if image.build and not (settings.path(image.build) / sync.from_).exists():
+                yield ("images", name, "sync"), f"{image.build}/{sync.from_}: no such file or folder"
+    if project.tls and project.tls.ca_bundle and not settings.path(project.tls.ca_bundle).is_file():
+        yield ("tls", "ca-bundle"), f"{project.tls.ca_bundle}: no such file"
+
+
+def inconsistencies(project: Project) -> list[Fault]:
+    """Return what each key alone cannot show: images from nowhere, ports used twice, unknown references."""
+    faults: list[Fault] = [
+        (("images", name), "needs `pull`, `build` or both")
+        for name, image in project.images.items()
+        if image.build is None and image.pull is None
+    ]
+    faults += [(("images", name, "sync"), why) for name, image in project.images.items() for why in sync_faults(image)]
+    taken: dict[int, str] = {}
+    for name, forward in project.forwards.items():
+        first = taken.setdefault(forward.local_port, name)
+        if first != name:
+            faults.append((("forwards", name, "ports"), f"local port {forward.local_port} is that of `{first}` too"))
+    faults += [(where, fault) for where, text in texts(project) for fault in unknown_references(project, where, text)]
+    return faults
+
+
+def sync_faults(image: Image) -> Iterator[str]:
+    """Yield why the files of an image cannot be sent into its containers as the table says."""
+    if image.sync and (image.build is None or image.pull is not None):
+        yield "needs `build`, and no `pull`: what is sent has to be the files that the image was built from"
+    for paths in (sorted(sync.from_ for sync in image.sync), sorted(sync.to for sync in image.sync)):
+        for above, below in pairwise(paths):
+            if below.is_relative_to(above):
+                yield f"{below} is {above}, or lies within it: name each but once"
+
+
+def texts(project: Project) -> list[tuple[tuple[str, ...], str]]:
+    """Return every value in which references are written, with its place."""
+    found: list[tuple[tuple[str, ...], str]] = [(("env", key), text) for key, text in project.env.items()]
+    found += [(("existing", "env", key), text) for key, text in project.existing.env.items()]
+    found += [(("secrets", s, key), text) for s, data in project.secrets.items() for key, text in data.items()]
+    found += [(("tests", t, "env", k), text) for t, suite in project.tests.items() for k, text in suite.env.items()]
+    return found
+
+
+def unknown_references(project: Project, where: tuple[str, ...], text: str) -> list[str]:
+    known = {"name", "namespace", *(f"forwards.{name}" for name in project.forwards)}
+    if where[0] != "secrets":  # a new word each time would be a new Secret each time
+        known.add("run")
+    names = [name.removesuffix(AS_URL) for name in REFERENCE.findall(text)]
+    unknown = [name for name in names if name not in known and not name.startswith("env.")]
+    there = ", ".join(f"${{{name}}}" for name in sorted(known))
+    # Any other word in braces may be a part of a password.
+    shown = (f"${{{name}}}" if name.startswith("forwards.") else "a reference" for name in unknown)
+    return [f"{what} is not known; there are {there} and ${{env.KEY}}, each with {AS_URL} too" for what in shown]
+
+
+def missing(data: Mapping[str, str], dotenv: Mapping[str, str]) -> set[str]:
+    """Return the keys that values take from the env-file (${env.KEY}) and that it does not have."""
+    names = {name.removesuffix(AS_URL) for text in data.values() for name in REFERENCE.findall(text)}
+    return {name.removeprefix("env.") for name in names if name.startswith("env.")} - dotenv.keys()
+
+
+def substituted(text: str, project: Project, dotenv: Mapping[str, str], run: str) -> str:
+    """Replace ${name}, ${namespace}, ${run}, ${forwards.NAME} (its local port) and ${env.KEY} (of the env-file).
+
+    ${…:url} is the value as it stands in a part of a URL (RFC 3986, percent-encoding): a password may hold @ or /.
+    """
+
+    def value(match: re.Match[str]) -> str:
+        plain = value_of(match[1].removesuffix(AS_URL))
+        return quote(plain, safe="") if match[1].endswith(AS_URL) else plain
+
+    def value_of(name: str) -> str:
+        if name.startswith("env."):
+            key = name.removeprefix("env.")
+            if key not in dotenv:
+                raise UsageError(f"{project.env_file}: {key} is missing\nhint: see {project.env_file}.example")
+            return dotenv[key]
+        if name.startswith("forwards."):
+            return str(project.forwards[name.removeprefix("forwards.")].local_port)
+        return {"name": project.name, "namespace": project.namespace, "run": run}[name]
+
+    return REFERENCE.sub(value, text)

@@ -1,0 +1,207 @@
+"""What is left to do: a pure function from what is desired and what is there to ordered steps, each with its cause."""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from functools import partial
+from graphlib import TopologicalSorter
+
+from devenv.certificates import rules
+from devenv.cluster.state import Cluster
+from devenv.kube import ahead
+from devenv.kube.objects import KEPT, RUN_AGAIN, Id, Object
+from devenv.kube.readiness import Level, Readiness
+from devenv.kube.verdict import LEAVES
+from devenv.project.schema import LOCAL, Tls
+from devenv.project.stack import NODE, Stack
+from devenv.reconcile import guards
+from devenv.reconcile.actions import (
+    Action,
+    ApplyObjects,
+    AwaitForwards,
+    AwaitReady,
+    CreateCluster,
+    DeleteObject,
+    IssueCertificate,
+    ReplaceObject,
+    ReplacePods,
+    RunJob,
+    StartCluster,
+    StartForwards,
+    Step,
+    WriteEnvFile,
+)
+from devenv.reconcile.image_steps import load_steps, obtain_steps
+from devenv.reconcile.observed import Observed
+
+# Said of an object that goes: why it is ours to delete too (`Api.ours`).
+DROPPED = "no longer in the manifests; devenv applied it for this environment"
+# The steps of what runs nothing, and what each comes after, beside the workloads that answer for it.
+PLAIN = ("objects", "webhooks", "guarded objects")
+AFTER = (("cluster", "env-file"), ("cluster", "objects"), ("cluster", "objects", "webhooks"))
+GONE_WITHIN_S = 60.0  # a pod that is asked to end
+NOT_OURS = "exists and is not managed by devenv"  # said of an object: `up` refuses to overwrite it
+
+
+def make_plan(desired: Stack, observed: Observed) -> tuple[Step, ...]:
+    """Return the steps still missing, each one after the steps it needs.
+
+    What a stopped or paused cluster holds is seen only when it runs: its plan is to start it, and then to look again.
+    """
+    if observed.cluster.rests:
+        return (Step("cluster", StartCluster(desired.namespaces), observed.cluster.value, 300),)
+    return ordered(missing(desired, observed))
+
+
+def ordered(found: Iterable[Step]) -> tuple[Step, ...]:
+    steps = {step.name: step for step in found}
+    needs = {name: tuple(n for n in step.needs if n in steps) for name, step in steps.items()}
+    return tuple(steps[name] for name in TopologicalSorter(needs).static_order())
+
+
+def missing(desired: Stack, observed: Observed) -> Iterator[Step]:
+    settings = desired.settings
+    if desired.env_text is not None:
+        path = settings.path(settings.project.env_file)
+        yield Step("env-file", WriteEnvFile(path, desired.env_text), f"{settings.project.env_file} does not exist", 5)
+    yield from obtain_steps(desired, observed, needed_images(desired, observed))
+    if observed.cluster is not Cluster.RUNNING:
+        action = CreateCluster(desired.images[NODE])
+        yield Step("cluster", action, observed.cluster.value, 300, (f"image {NODE}", "env-file"))
+    yield from load_steps(desired, observed.node_images, desired.wanted_images)
+    changed = changed_objects(desired.objects, observed)
+    within_s, needs = settings.project.ready_within_s, partial(workload_needs, desired)
+    awaited = {o.id for o in desired.awaited}
+    yield from object_steps(desired.objects, changed, observed, within_s, needs, awaited)
+    yield from ahead_steps(desired, observed, changed, within_s)
+    # What takes their place comes first: a workload under another name may not come up.
+    after = ("cluster", *PLAIN, *(f"ready {o.id}" for o in desired.awaited))
+    for orphan in observed.orphans:
+        yield Step(f"delete {orphan.id}", DeleteObject(orphan), DROPPED, 60, after)
+    if settings.project.tls and (why := certificate_due(settings.project.tls, observed.certificate)):
+        yield certificate_step(settings.project.tls, why)
+    yield from forward_steps(desired, observed)
+
+
+def ahead_steps(desired: Stack, observed: Observed, changed: Mapping[Id, str], within_s: float) -> Iterator[Step]:
+    """Yield the steps that replace pods whose files are ahead of their image, where nothing else replaces them."""
+    for obj in (o for o in desired.workloads if o.id in observed.ahead and o.id not in changed):
+        pods = observed.ahead[obj.id]
+        name = f"pods of {obj.id}"
+        yield Step(name, ReplacePods(pods), ahead.said(pods), GONE_WITHIN_S, ("cluster", *PLAIN))
+        yield Step(f"ready {obj.id}", AwaitReady(obj), "its pods are replaced", within_s, (name,))
+
+
+def certificate_due(tls: Tls, seen: rules.Seen | None) -> str:
+    if seen:
+        return rules.upkeep_due(tls.issuer, tls.host, seen)
+    return "is not in the cluster" if tls.issuer == LOCAL else ""
+
+
+def certificate_step(tls: Tls, why: str) -> Step:
+    return Step(f"certificate {tls.host}", IssueCertificate(tls), why, 30, ("cluster", "objects"))
+
+
+def needed_images(desired: Stack, observed: Observed) -> list[str]:
+    """Return the images that the Docker host must have: the node's, if one is to be made, and what the node lacks."""
+    made = observed.cluster is Cluster.RUNNING or observed.cluster.rests
+    lacking = [n for n in desired.wanted_images if desired.ref(n) not in observed.node_images]
+    return lacking if made else [NODE, *lacking]
+
+
+def changed_objects(objects: Iterable[Object], observed: Observed) -> dict[Id, str]:
+    """Return why each object that has to be applied has to be."""
+    return {obj.id: why for obj in objects if (why := change(obj, observed))}
+
+
+def change(obj: Object, observed: Observed) -> str:
+    ending = {id_.name for id_ in observed.leaving if id_.kind == "Namespace"}  # with all that is in them
+    if obj.id in observed.leaving or obj.id.namespace in ending:
+        return LEAVES
+    if obj.id in observed.foreign:
+        # We may be a guest in a namespace.
+        return "" if obj.kind == "Namespace" else NOT_OURS
+    if obj.id not in observed.sources:
+        return "is not in the cluster"
+    if why := observed.differences.fixed.get(obj.id):
+        return f"cannot be changed in place{'' if obj.kind in KEPT else ', and is replaced'}: {why}"
+    if observed.sources[obj.id] != obj.source:
+        return "its source changed"
+    return observed.differences.drifted.get(obj.id, "")
+
+
+def object_steps(
+    objects: Iterable[Object],
+    changed: Mapping[Id, str],
+    observed: Observed,
+    within_s: float,
+    needs: Callable[[Object], Iterable[str]],
+    awaited: Collection[Id] = (),
+) -> Iterator[Step]:
+    """Yield the steps that apply what changed, what runs nothing in one step, and see every workload ready, and what
+    else is awaited.
+
+    `needs` names the steps that a workload comes after, beside those that apply what runs nothing.
+    """
+    found = [*objects]
+    plain, order = tuple(o for o in found if not o.runs), guards.order(found)
+    fixed, readiness = {id_ for id_ in observed.differences.fixed if id_.kind not in KEPT}, observed.readiness
+    for name, tier, before in zip(PLAIN, (order.first, order.guards, order.guarded), AFTER, strict=True):
+        answering = {f"ready {server.id}" for o in tier for server in order.servers.get(o, ())}
+        needed = (*before, *sorted(answering))
+        if due := tuple(o for o in tier if o.id in changed and o.id not in fixed):
+            yield Step(name, ApplyObjects(due), summary(due, changed), 60, needed)
+        for obj in (o for o in tier if o.id in fixed):
+            yield Step(f"replace {obj.id}", ReplaceObject(obj), changed[obj.id], 60, (*needed, name))
+    # A volume may be made for the first pod that claims it, and a load balancer's address is the forwards' to give.
+    after = ("cluster", *PLAIN, "forwards", *(f"apply {o.id}" for o in found if o.runs))
+    for obj in (o for o in plain if o.id in awaited):
+        yield from await_steps(obj, changed.get(obj.id, ""), readiness.get(obj.id), within_s, after)
+    for workload in (o for o in found if o.runs):
+        needed = ("cluster", "objects", *(f"replace {o.id}" for o in order.first), *needs(workload))
+        how = ReplaceObject(workload) if workload.id in fixed else ApplyObjects((workload,))
+        cause = changed.get(workload.id, "")
+        yield from workload_steps(workload, how, cause, readiness.get(workload.id), within_s, needed)
+
+
+def summary(objects: Iterable[Object], changed: Mapping[Id, str]) -> str:
+    by_cause: dict[str, list[str]] = {}
+    for obj in objects:
+        by_cause.setdefault(changed[obj.id], []).append(str(obj.id))
+    return "; ".join(f"{', '.join(names)}: {cause}" for cause, names in by_cause.items())
+
+
+def workload_steps(
+    obj: Object, how: Action, cause: str, ready: Readiness | None, within_s: float, needs: tuple[str, ...]
+) -> Iterator[Step]:
+    again = obj.kind in RUN_AGAIN
+    if again and not cause and ready and ready.level is Level.FAILED:
+        cause = "failed last time"
+    name = f"{'run' if again else 'apply'} {obj.id}"
+    if cause:
+        yield Step(name, RunJob(obj) if again else how, cause, 120, needs)
+    yield from await_steps(obj, cause, ready, within_s, (name, "cluster"))
+
+
+def await_steps(
+    obj: Object, cause: str, ready: Readiness | None, within_s: float, needs: tuple[str, ...]
+) -> Iterator[Step]:
+    if cause or not ready or ready.level is not Level.READY:
+        why = "was just applied" if cause else (ready.why if ready else "is not in the cluster")
+        yield Step(f"ready {obj.id}", AwaitReady(obj), why, within_s, needs)
+
+
+def workload_needs(desired: Stack, obj: Object) -> list[str]:
+    """Return the steps that a workload comes after: its images on the node, and its gates."""
+    loads = [f"{desired.delivery.verb} {name}" for name in desired.wanted_images if desired.ref(name) in obj.images]
+    return [*loads, *(f"ready {gate.id}" for gate in desired.gates_before(obj))]
+
+
+def forward_steps(desired: Stack, observed: Observed) -> Iterator[Step]:
+    closed = observed.forwards_closed
+    if observed.forwards_hash != desired.forwards_hash:
+        cause = "targets changed" if observed.forwards_hash else "no process serves them"
+        action = StartForwards(desired.forwards, desired.forwards_hash, desired.node_ports)
+        yield Step("forwards", action, cause, 30, ("cluster", "objects"))
+        closed = "were just started"
+    if closed and desired.forwards:
+        ready = tuple(f"ready {o.id}" for o in desired.workloads)
+        yield Step("forwards open", AwaitForwards(), closed, 60, ("forwards", *ready))

@@ -1,0 +1,1 @@
+"""This machine: child processes, waiting, files, digests."""

@@ -1,0 +1,1 @@
+"""What the OpenAPI document shows: bodies, responses, operations, and its page."""

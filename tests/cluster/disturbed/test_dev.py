@@ -1,0 +1,140 @@
+"""The loop of `devenv dev` on the real stack: a changed line answers, a broken one is told, a deleted file is gone."""
+
+import json
+import signal
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx
+
+from tests.cluster.environment import SHORT_S, Environment
+from tests.cluster.service import NAMESPACE, answers, pods
+from tests.waiting import eventually
+
+SOURCE = "k8s/images/somabrain/somabrain"
+HEALTH, LINE = f"{SOURCE}/health.py", '    return {"ok": True}\n'
+CHANGED_S = 60.0  # of a busy machine; docs/performance.md has what a quiet one takes
+
+
+class Told:
+    """What a running `devenv dev` says, line by line."""
+
+    def __init__(self, child: "subprocess.Popen[str]") -> None:
+        self.child, self.lines = child, list[str]()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        assert self.child.stderr
+        self.lines.extend(iter(self.child.stderr.readline, ""))
+
+    def after(self, start: int, words: str, within_s: float = CHANGED_S) -> str:
+        """Return the first line since `start` that has these words, once it is there."""
+
+        def found() -> list[str]:
+            return [line for line in self.lines[start:] if words in line]
+
+        eventually(lambda: bool(found()), within_s, f"{words}: {''.join(self.lines)}")
+        return found()[0]
+
+
+@contextmanager
+def following(env: Environment) -> Iterator[Told]:
+    child = env.start("dev", "--yes")
+    try:
+        told = Told(child)
+        told.after(0, "following its files", SHORT_S)
+        yield told
+    finally:
+        child.send_signal(signal.SIGINT)
+        child.wait(60)
+
+
+def life(env: Environment) -> object:
+    return httpx.get(f"http://127.0.0.1:{env.ports['api']}/healthz", timeout=60, trust_env=False).json()
+
+
+def workload(env: Environment) -> dict[str, str]:
+    """Return what `devenv status` says of the API, whatever of the stack is left to do."""
+    seen = json.loads(env.run("status", "-o", "json").stdout)["workloads"]
+    return dict(next(w for w in seen if w["name"] == "deployment/somabrain"))
+
+
+def in_pod(env: Environment, *words: str) -> str:
+    (pod,) = pods(env)
+    return env.kubectl("-n", NAMESPACE, "exec", pod["metadata"]["name"], "-c", "somabrain", "--", *words)
+
+
+def test_a_changed_line_answers_and_the_end_leaves_all_up(stack: Environment) -> None:
+    with following(stack) as told:
+        uid = pods(stack)[0]["metadata"]["uid"]
+        for number in range(4):  # more often than restarts make a crash loop
+            start = len(told.lines)
+            old = LINE if not number else f'    return JSONResponse({{"ok": True, "line": {number - 1}}})\n'
+            stack.edit(HEALTH, old, f'    return JSONResponse({{"ok": True, "line": {number}}})\n')
+            assert "1 container, answers after" in told.after(start, HEALTH)
+            assert life(stack) == {"ok": True, "line": number}
+        status = workload(stack)
+        assert status == {"name": "deployment/somabrain", "state": "READY", "why": "1 file ahead of its image"}
+    assert told.child.returncode == 0, "".join(told.lines)
+    told.after(0, "stays up, 1 file ahead of its images")
+    assert pods(stack)[0]["metadata"]["uid"] == uid
+    assert life(stack) == {"ok": True, "line": 3}
+    assert answers(stack)
+    # What was put in place ends with the next build: `up` has it in the image.
+    assert "apply deployment/somabrain: its source changed" in stack.plan()  # a run before may have built the image
+    stack.fine("up")
+    assert life(stack) == {"ok": True, "line": 3}
+    assert pods(stack)[0]["metadata"]["uid"] != uid
+    assert stack.plan() == ""
+
+
+def test_what_does_not_compile_is_not_sent_and_what_crashes_is_mended_by_the_next_save(stack: Environment) -> None:
+    with following(stack) as told:
+        start = len(told.lines)
+        stack.edit(HEALTH, LINE, "    return {\n")
+        assert "line " in told.after(start, "health.py: line")
+        assert life(stack) == {"ok": True}
+        start = len(told.lines)
+        stack.edit(HEALTH, "    return {\n", LINE)
+        stack.edit(f"{SOURCE}/__main__.py", "def main() -> int:\n", "def main() -> int:\n    return 7\n")
+        told.after(start, "exit code 7")
+        start = len(told.lines)
+        stack.edit(f"{SOURCE}/__main__.py", "    return 7\n", "")
+        told.after(start, "answers after")
+        assert answers(stack)
+        assert workload(stack)["why"] == ""
+
+
+def test_files_come_and_go_and_a_new_pod_gets_them_too(stack: Environment) -> None:
+    with following(stack) as told:
+        start = len(told.lines)
+        (stack.root / SOURCE / "shelf").mkdir()
+        (stack.root / SOURCE / "shelf/__init__.py").write_text("BOOKS = 3\n")
+        (stack.root / SOURCE / ".shelf.py.swp").write_text("x")
+        told.after(start, "answers after")
+        assert in_pod(stack, "python3", "-c", "from somabrain.shelf import BOOKS; print(BOOKS)") == "3\n"
+        assert ".swp" not in in_pod(stack, "ls", "-a", "/code/somabrain")
+        start = len(told.lines)
+        stack.kubectl("-n", NAMESPACE, "delete", "pod", "-l", "app=somabrain", "--grace-period=1")
+        told.after(start, "answers again")
+        assert in_pod(stack, "cat", "/code/somabrain/shelf/__init__.py") == "BOOKS = 3\n"
+        start = len(told.lines)
+        (stack.root / SOURCE / "shelf/__init__.py").unlink()
+        (stack.root / SOURCE / "shelf").rmdir()
+        told.after(start, "answers after")
+        assert "shelf" not in in_pod(stack, "ls", "-a", "/code/somabrain")
+
+
+def test_pods_that_are_ahead_of_their_image_are_replaced_by_up(stack: Environment) -> None:
+    """Without them it would find nothing to do, and the stack would go on with code that is nowhere."""
+    with following(stack) as told:
+        start = len(told.lines)
+        stack.edit(HEALTH, LINE, '    return JSONResponse({"ok": True, "line": 9})\n')
+        told.after(start, "answers after")
+    stack.edit(HEALTH, '    return JSONResponse({"ok": True, "line": 9})\n', LINE)
+    assert "pods of deployment/somabrain: 1 file ahead of its image" in stack.plan()
+    stack.fine("up")
+    assert life(stack) == {"ok": True}
+    assert stack.plan() == ""

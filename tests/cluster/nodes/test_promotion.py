@@ -1,0 +1,442 @@
+"""Staging and production on a cluster that devenv did not make: promoted, refused, broken, undone, drained."""
+
+import json
+import re
+import signal
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from somabrain.schema import Revisions
+
+from tests.cluster.client import Client
+from tests.cluster.conftest import STACK
+from tests.cluster.environment import CHECKOUT, Environment, copied, docker
+from tests.cluster.foreign import Foreign
+from tests.waiting import eventually
+
+STAGING, PROD, OUTSIDE = "somabrain-staging", "somabrain-prod", "outside"
+SECRETS = {"POSTGRES_USER": "soma", "POSTGRES_PASSWORD": "of-the-tests", "POSTGRES_DB": "somabrain"}
+HEAD = Revisions.here().head
+SLEEPS = {"main.py": "import time\ntime.sleep(3600)\n"}
+THREE_READY = ("--for=jsonpath={.status.readyReplicas}=3", "deployment/somabrain", "--timeout=300s")
+
+
+@dataclass
+class Release:
+    """A copy of the project, its images in the registry, and the cluster where its environments are."""
+
+    env: Environment
+    foreign: Foreign
+    images: dict[str, str]  # by digest, by the name of the image
+
+    def promote(self, name: str, *words: str, **images: str) -> "subprocess.CompletedProcess[str]":
+        chosen = [f"--image={ref}" for ref in (self.images | images).values()]
+        return self.env.run("promote", name, "--context", self.foreign.context, *chosen, *words)
+
+    def fine(self, name: str, *words: str, **images: str) -> str:
+        done = self.promote(name, *words, **images)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def variant(self, name: str, lines: str, files: dict[str, str], folder: Path) -> str:
+        """Push the API's image with something put on top of it, and return it by its digest."""
+        for file, text in files.items():
+            (folder / file).write_text(text)
+        (folder / "Dockerfile").write_text(f"FROM {self.images['somabrain']}\n{lines}\n")
+        tag = f"{self.foreign.registry}/somabrain:{name}"
+        docker("build", "--quiet", "--tag", tag, str(folder))
+        digest = re.search(r"digest: (sha256:[0-9a-f]{64})", docker("push", tag))
+        assert digest
+        docker("rmi", tag)
+        return f"{self.foreign.registry}/somabrain@{digest[1]}"
+
+    def pods(self, namespace: str, *which: str) -> list[dict[str, Any]]:
+        """Return the pods that are not on their way out."""
+        seen = json.loads(self.foreign.kubectl("-n", namespace, "get", "pods", *which, "-o", "json"))["items"]
+        return [pod for pod in seen if "deletionTimestamp" not in pod["metadata"]]
+
+    def api(self, namespace: str) -> dict[str, Any]:
+        """Return the image of the API's pods, and how often the Deployment was changed."""
+        seen = json.loads(self.foreign.kubectl("-n", namespace, "get", "deployment", "somabrain", "-o", "json"))
+        container = seen["spec"]["template"]["spec"]["containers"][0]
+        return {"image": container["image"], "generation": seen["metadata"]["generation"]}
+
+
+def revision(name: str, does: str) -> str:
+    """Return the source of a revision that follows the last one and says that the images before it work with it."""
+    said = {"revision": name, "down_revision": HEAD, "lives_with": HEAD}
+    lines = [f"{key} = {json.dumps(value)}" for key, value in said.items()]
+    return "\n".join(["from alembic import op", *lines, "def upgrade() -> None:", f"    {does}", ""])
+
+
+def sql(release: Release, statement: str) -> str:
+    words = ["psql", "-U", SECRETS["POSTGRES_USER"], "-d", SECRETS["POSTGRES_DB"], "-Atc", statement]
+    return release.foreign.kubectl("-n", STAGING, "exec", "postgres-0", "-c", "postgres", "--", *words).strip()
+
+
+def at_revision(release: Release) -> str:
+    return sql(release, "SELECT version_num FROM alembic_version")
+
+
+def first_word(done: "subprocess.CompletedProcess[str]") -> str:
+    """Return the first line of the error that a person sees."""
+    return next(line for line in done.stderr.splitlines() if line.startswith("error:"))
+
+
+@pytest.fixture(scope="module")
+def release(foreign: Foreign, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Release]:
+    root = copied(CHECKOUT, tmp_path_factory.mktemp("release"), STACK)
+    for words in (("init", "--quiet"), ("add", "--all"), ("commit", "--quiet", "--message", "A release")):
+        subprocess.run(["git", "-c", "user.name=t", "-c", "user.email=t@example.com", *words], cwd=root, check=True)
+    env = Environment("promotion", root, {}, extra={"KUBECONFIG": str(foreign.kubeconfig)})
+    names = ("somabrain", "postgres", "redis", "opa")
+    pushed = env.fine("images", "push", *names, "--registry", foreign.registry).split()
+    images = {ref.partition("@")[0].rpartition("/")[2]: ref for ref in pushed}
+    assert set(images) == set(names)
+    yield Release(env, foreign, images)
+    # They are the cluster's, and outlive the namespaces.
+    foreign.kubectl("delete", "priorityclass", "somabrain", "somabrain-data", "--ignore-not-found")
+
+
+def secrets(foreign: Foreign, namespace: str, host: str) -> None:
+    """Bring what an environment does not make."""
+    dsn = f"postgresql://{SECRETS['POSTGRES_USER']}:{SECRETS['POSTGRES_PASSWORD']}@{host}:5432/{SECRETS['POSTGRES_DB']}"
+    for name, values in {
+        "somabrain-postgres": SECRETS,
+        "somabrain-secrets": {"SOMABRAIN_POSTGRES_DSN": dsn, "SOMABRAIN_API_TOKEN": "of-the-tests"},
+    }.items():
+        literals = [f"--from-literal={key}={value}" for key, value in values.items()]
+        foreign.kubectl("-n", namespace, "create", "secret", "generic", name, *literals)
+
+
+@pytest.fixture(scope="module")
+def promoted(release: Release) -> Iterator[Release]:
+    """Staging, promoted for the first time by an administrator."""
+    foreign = release.foreign
+    foreign.kubectl("create", "namespace", STAGING)
+
+    shown = release.promote("staging", "--dry-run")
+    assert shown.returncode == 1
+    assert "lacks secret/somabrain-postgres, secret/somabrain-secrets" in shown.stderr
+    secrets(foreign, STAGING, f"postgres.{STAGING}.svc.cluster.local")
+
+    shown = release.promote("staging", "--dry-run")
+    assert shown.returncode == 0, shown.stderr
+    assert "+++ deployment/somabrain (promoted)" in shown.stdout
+    assert "job/somabrain-migrate: runs again" in shown.stdout
+    assert foreign.kubectl("-n", STAGING, "get", "deployments,statefulsets,jobs", "-o", "name") == ""
+
+    release.fine("staging")
+    yield release
+    foreign.kubectl("delete", "namespace", STAGING)
+
+
+@pytest.fixture
+def staging(promoted: Release) -> Release:
+    """Staging with the images of the release, whatever the last test brought there."""
+    if promoted.api(STAGING)["image"] != promoted.images["somabrain"]:
+        promoted.fine("staging")
+    return promoted
+
+
+def test_a_release_runs_in_staging_by_its_digests_and_answers(staging: Release) -> None:
+    staging.fine("staging")  # its Jobs too, whatever the last test made of them
+    assert {c["image"] for pod in staging.pods(STAGING) for c in pod["spec"]["containers"]} == set(
+        staging.images.values()
+    )
+
+    def succeeded() -> dict[str, int | None]:
+        jobs = json.loads(staging.foreign.kubectl("-n", STAGING, "get", "jobs", "-o", "json"))["items"]
+        return {j["metadata"]["name"]: j["status"].get("succeeded") for j in jobs}
+
+    # Their controller counts a pod a moment after it has succeeded.
+    eventually(lambda: succeeded() == {"somabrain-migrate": 1, "somabrain-health-check": 1})
+
+
+def test_the_same_release_again_changes_nothing(staging: Release) -> None:
+    staging.fine("staging")  # its Jobs too, whatever the last test made of them
+    before = staging.api(STAGING)
+    changes = json.loads(staging.fine("staging", "--dry-run", "-o", "json"))
+    assert {c["change"] for c in changes} == {"same", "runs"}
+    done = staging.promote("staging")
+    assert done.returncode == 0
+    assert "staging: already running these images" in done.stderr
+    assert staging.api(STAGING) == before
+
+
+def test_a_new_image_is_shown_and_rolled_out(staging: Release, tmp_path: Path) -> None:
+    new = staging.variant("new", "LABEL of=tests", {}, tmp_path)
+    shown = staging.fine("staging", "--dry-run", somabrain=new)
+    assert f"-        image: {staging.images['somabrain']}" in shown
+    assert f"+        image: {new}" in shown
+    assert staging.api(STAGING)["image"] == staging.images["somabrain"]
+    staging.fine("staging", somabrain=new)
+    assert staging.api(STAGING)["image"] == new
+    staging.fine("staging")
+    assert staging.api(STAGING)["image"] == staging.images["somabrain"]
+
+
+def test_a_broken_image_is_told_and_undone_while_the_old_pods_go_on_serving(staging: Release, tmp_path: Path) -> None:
+    broken = staging.variant(
+        "broken",
+        "COPY main.py /app/somabrain/__main__.py",
+        {"main.py": "raise SystemExit('broken on purpose')\n"},
+        tmp_path,
+    )
+    with Client(staging.foreign, STAGING, staging.images["somabrain"]) as client:
+        done = staging.promote("staging", somabrain=broken)
+    assert done.returncode == 1
+    assert first_word(done).startswith("error: deployment/somabrain failed: ")
+    assert "broken on purpose" in done.stderr
+    assert "undone: " in done.stderr
+    assert "What a migration did is not undone" in done.stderr
+    assert staging.api(STAGING)["image"] == staging.images["somabrain"]
+    assert json.loads(staging.fine("staging", "--dry-run", "-o", "json"))
+    assert client.failures == []
+    assert client.sent > 0
+
+
+def test_an_interrupted_promotion_says_what_became_of_the_environment(staging: Release, tmp_path: Path) -> None:
+    unready = staging.variant("unready", "COPY main.py /app/somabrain/__main__.py", SLEEPS, tmp_path)
+    chosen = [f"--image={ref}" for ref in (staging.images | {"somabrain": unready}).values()]
+    started = staging.env.start("promote", "staging", "--context", staging.foreign.context, *chosen)
+    eventually(lambda: staging.api(STAGING)["image"] == unready, 300)
+    started.send_signal(signal.SIGTERM)  # as a CI ends a job; Ctrl-C does the same
+    said = started.communicate(timeout=300)[1]
+    assert started.returncode == 130, said
+    assert "interrupted; undone: " in said
+    assert "deployment/somabrain" in said[said.index("undone: ") :]
+    assert "run the command again" not in said
+    assert staging.api(STAGING)["image"] == staging.images["somabrain"]
+
+
+def test_a_promotion_that_was_killed_is_taken_up_by_the_next(staging: Release, tmp_path: Path) -> None:
+    unready = staging.variant("killed", "COPY main.py /app/somabrain/__main__.py", SLEEPS, tmp_path)
+    chosen = [f"--image={ref}" for ref in (staging.images | {"somabrain": unready}).values()]
+    started = staging.env.start("promote", "staging", "--context", staging.foreign.context, *chosen)
+    eventually(lambda: staging.api(STAGING)["image"] == unready, 300)
+    started.kill()
+    started.communicate()
+    # The same once more: it is as it was applied, and yet not well.
+    again = staging.promote("staging", "--timeout", "20s", somabrain=unready)
+    assert again.returncode == 3, again.stderr
+    assert "waiting for `devenv promote staging` on " in again.stderr
+    assert "deployment/somabrain is not ready after 20 s" in again.stderr
+    staging.fine("staging")
+    assert staging.api(STAGING)["image"] == staging.images["somabrain"]
+
+
+def test_two_promotions_from_two_machines_take_turns(staging: Release, tmp_path: Path) -> None:
+    others = (replace(staging.env, extra={**staging.env.extra, "XDG_STATE_HOME": str(tmp_path / n)}) for n in "ab")
+    words = ("--context", staging.foreign.context, *(f"--image={ref}" for ref in staging.images.values()))
+    both = [env.start("promote", "staging", *words) for env in others]
+    said = [one.communicate(timeout=600)[1] for one in both]
+    assert [one.returncode for one in both] == [0, 0], said
+    assert sum("waiting for `devenv promote staging` on " in text for text in said) == 1, said
+    assert staging.foreign.kubectl("-n", STAGING, "get", "leases", "--output", "name") == ""
+
+
+def test_what_a_release_no_longer_has_is_named_and_goes_when_it_is_asked_for(staging: Release) -> None:
+    file = staging.env.root / "k8s/components/released/health-check.yaml"
+    before = file.read_text()
+    file.write_text(f"{before}\n---\napiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: extra\n")
+    staging.fine("staging")
+    file.write_text(before)
+    there = ("-n", STAGING, "get", "configmap", "extra", "--ignore-not-found", "--output", "name")
+    assert "configmap/extra: no longer rendered, and left; --prune removes it" in staging.fine("staging")
+    assert staging.foreign.kubectl(*there) != ""
+    staging.fine("staging", "--prune")
+    assert staging.foreign.kubectl(*there) == ""
+    assert "no longer rendered" not in staging.fine("staging", "--dry-run")
+
+
+def test_an_image_that_nobody_has_is_told_and_undone(staging: Release) -> None:
+    nowhere = f"{staging.foreign.registry}/somabrain@sha256:{'0' * 64}"
+    done = staging.promote("staging", somabrain=nowhere)
+    assert done.returncode == 1
+    assert "error: job/somabrain-migrate failed: " in done.stderr
+    assert re.search("ErrImagePull|ImagePullBackOff", done.stderr)  # the kubelet says one after the other
+    assert staging.api(STAGING)["image"] == staging.images["somabrain"]
+
+
+def test_a_migration_that_fails_changes_nothing_of_the_application(staging: Release, tmp_path: Path) -> None:
+    migration = revision("broken", "op.execute('select of_nothing')")
+    lines = "COPY broken.py /app/alembic/versions/9999_broken.py"
+    bad = staging.variant("migration", lines, {"broken.py": migration}, tmp_path)
+    before = staging.api(STAGING)
+    done = staging.promote("staging", somabrain=bad)
+    assert done.returncode == 1
+    assert first_word(done).startswith("error: job/somabrain-migrate failed: ")
+    assert "of_nothing" in done.stderr
+    assert "nothing that ran was changed" in done.stderr
+    assert staging.api(STAGING) == before
+    staging.fine("staging")
+
+
+def test_a_release_with_a_migration_fails_no_request_and_is_taken_back(staging: Release, tmp_path: Path) -> None:
+    added = revision("later", "op.execute('ALTER TABLE memories ADD COLUMN later text')")
+    lines = "COPY later.py /app/alembic/versions/9999_later.py"
+    new = staging.variant("later", lines, {"later.py": added}, tmp_path)
+    try:
+        with Client(staging.foreign, STAGING, staging.images["somabrain"]) as client:
+            staging.fine("staging", somabrain=new)
+            assert staging.api(STAGING)["image"] == new
+            assert at_revision(staging) == "later"
+            staging.foreign.kubectl("-n", STAGING, "rollout", "undo", "deployment/somabrain")
+            staging.foreign.kubectl("-n", STAGING, "rollout", "status", "deployment/somabrain", "--timeout=120s")
+            staging.fine("staging")
+        assert staging.api(STAGING)["image"] == staging.images["somabrain"]
+        assert at_revision(staging) == "later"
+        assert client.failures == []
+        assert client.sent > 0
+    finally:
+        sql(staging, "ALTER TABLE memories DROP COLUMN later")
+        sql(staging, f"UPDATE alembic_version SET version_num = '{HEAD}'")  # noqa: S608  of our own
+
+
+def test_a_check_that_fails_brings_the_former_revision_back(staging: Release, tmp_path: Path) -> None:
+    new = staging.variant("checked", "LABEL of=checks", {}, tmp_path)
+    check = "k8s/components/released/health-check.yaml"
+    staging.env.edit(check, "somabrain:9696/health'", "somabrain:9696/nothing'")
+    # A first try may meet the pod that leaves.
+    staging.env.edit(check, "backoffLimit: 3", "backoffLimit: 1")
+    try:
+        done = staging.promote("staging", somabrain=new)
+    finally:
+        staging.env.edit(check, "somabrain:9696/nothing'", "somabrain:9696/health'")
+        staging.env.edit(check, "backoffLimit: 1", "backoffLimit: 3")
+    assert done.returncode == 1
+    assert "error: job/somabrain-health-check failed: " in done.stderr
+    assert "HTTP Error 40" in done.stderr  # 401: nobody is told without a token what is not there
+    assert staging.api(STAGING)["image"] == staging.images["somabrain"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("production",), "no environment production in [tool.devenv.environments]; there are: prod, staging"),
+        (("staging", "--context", "nowhere"), "your kubeconfig has no context nowhere"),
+        (("staging", "--image", "r.example/somabrain:stable"), "an image is given as NAME@sha256:DIGEST"),
+    ],
+)
+def test_what_is_not_there_is_refused_before_anything_is_changed(
+    staging: Release, words: tuple[str, ...], said: str
+) -> None:
+    before = staging.api(STAGING)
+    context = () if "--context" in words else ("--context", staging.foreign.context)
+    done = staging.env.run("promote", *words, *context, *(f"--image={ref}" for ref in staging.images.values()))
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert staging.api(STAGING) == before
+
+
+@pytest.fixture
+def deployer(staging: Release, tmp_path: Path) -> Release:
+    """Staging, for somebody who has the deployers' role and nothing else."""
+    kubectl = staging.foreign.kubectl
+    kubectl("-n", STAGING, "create", "serviceaccount", "deployer")
+    bound = ("--role=somabrain-deployer", f"--serviceaccount={STAGING}:deployer")
+    kubectl("-n", STAGING, "create", "rolebinding", "deployer", *bound)
+    token = kubectl("-n", STAGING, "create", "token", "deployer").strip()
+    file = tmp_path / "kubeconfig"
+    file.write_text(kubectl("config", "view", "--raw", "--minify", "--flatten", "--context", staging.foreign.context))
+    edit = ["kubectl", "--kubeconfig", str(file), "config"]
+    subprocess.run([*edit, "set-credentials", "deployer", f"--token={token}"], check=True, capture_output=True)
+    subprocess.run([*edit, "set-context", staging.foreign.context, "--user=deployer"], check=True, capture_output=True)
+    env = Environment("deployer", staging.env.root, {}, extra={"KUBECONFIG": str(file)})
+    return Release(env, staging.foreign, staging.images)
+
+
+def test_a_deployer_promotes_images_and_nothing_of_the_administrator_s(deployer: Release, tmp_path: Path) -> None:
+    new = deployer.variant("deployed", "LABEL of=deployer", {}, tmp_path)
+    shown = {
+        c["object"]: c["change"] for c in json.loads(deployer.fine("staging", "--dry-run", "-o", "json", somabrain=new))
+    }
+    assert shown["deployment/somabrain"] == "changed"
+    assert shown["role/somabrain-deployer"] == "left"
+    assert shown["priorityclass/somabrain"] == "unseen"
+    deployer.fine("staging", somabrain=new)
+    assert deployer.api(STAGING)["image"] == new
+
+    access = "k8s/components/released/access.yaml"
+    deployer.env.edit(access, 'resources: ["configmaps", "limitranges", "services"]', 'resources: ["secrets"]')
+    try:
+        done = deployer.promote("staging")
+    finally:
+        deployer.env.edit(access, 'resources: ["secrets"]', 'resources: ["configmaps", "limitranges", "services"]')
+    assert done.returncode == 1
+    assert "these credentials may not make all changes, and none was made" in done.stderr
+    assert "role/somabrain-deployer" in done.stderr
+    assert deployer.api(STAGING)["image"] == new
+
+
+def postgres_outside(release: Release) -> str:
+    """Run a database as production has it, not of the stack; return its address."""
+    pod = {
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "postgres", "labels": {"app": "postgres"}},
+        "spec": {"containers": [{
+            "name": "postgres", "image": release.images["postgres"],
+            "env": [{"name": key, "value": value} for key, value in SECRETS.items()],
+        }]},
+    }  # fmt: skip
+    foreign = release.foreign
+    foreign.kubectl("create", "namespace", OUTSIDE)
+    foreign.kubectl("-n", OUTSIDE, "apply", "-f", "-", stdin=json.dumps(pod))
+    foreign.kubectl("-n", OUTSIDE, "expose", "pod", "postgres", "--port=5432")
+    foreign.kubectl("-n", OUTSIDE, "wait", "--for=condition=Ready", "pod/postgres", "--timeout=120s")
+    return f"postgres.{OUTSIDE}.svc.cluster.local"
+
+
+@pytest.fixture(scope="module")
+def prod(release: Release) -> Iterator[Release]:
+    foreign = release.foreign
+    foreign.kubectl("create", "namespace", PROD)
+    secrets(foreign, PROD, postgres_outside(release))
+    release.fine("prod")
+    foreign.kubectl(
+        "-n", PROD, "wait", "--for=jsonpath={.status.readyReplicas}=3", "deployment/somabrain", "--timeout=300s"
+    )
+    yield release
+    foreign.kubectl("delete", "namespace", PROD, OUTSIDE)
+
+
+def nodes(release: Release, app: str) -> list[str]:
+    """Return the nodes of an app's pods, of those that stay."""
+    return [pod["spec"]["nodeName"] for pod in release.pods(PROD, "-l", f"app={app}")]
+
+
+def test_production_is_three_pods_apart(prod: Release) -> None:
+    counts = [nodes(prod, "somabrain").count(node) for node in set(nodes(prod, "somabrain"))]
+    assert sum(counts) == 3
+    assert max(counts) - min(counts) <= 1
+    assert len(set(nodes(prod, "sb-opa"))) == 2
+
+
+def test_a_rollout_in_production_fails_no_request(prod: Release, tmp_path: Path) -> None:
+    new = prod.variant("prod", "LABEL of=production", {}, tmp_path)
+    with Client(prod.foreign, PROD, prod.images["somabrain"]) as client:
+        prod.fine("prod", somabrain=new)
+    assert prod.api(PROD)["image"] == new
+    assert client.failures == []
+    assert client.sent > 0
+
+
+def test_a_drained_node_takes_nothing_from_production_s_clients(prod: Release) -> None:
+    """Redis is one pod (docs/production.md), and so is the tests' database: the node drained is another than theirs."""
+    kubectl = prod.foreign.kubectl
+    (redis,) = nodes(prod, "sb-redis")
+    postgres = kubectl("-n", OUTSIDE, "get", "pod", "postgres", "-o", "jsonpath={.spec.nodeName}")
+    drained = next(node for node in nodes(prod, "somabrain") if node not in (redis, postgres))
+    with Client(prod.foreign, PROD, prod.images["somabrain"], node=redis) as client:
+        try:
+            kubectl("drain", drained, "--ignore-daemonsets", "--delete-emptydir-data", "--force", "--timeout=300s")
+            kubectl("-n", PROD, "wait", *THREE_READY)
+            assert drained not in nodes(prod, "somabrain")
+        finally:
+            kubectl("uncordon", drained)
+    assert client.failures == []
+    assert client.sent > 0

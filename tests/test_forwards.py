@@ -1,0 +1,95 @@
+"""The forwards as commands see them."""
+
+import fcntl
+import socket
+from pathlib import Path
+from threading import Timer
+
+import pytest
+
+from devenv.cli import output
+from devenv.forwarder.__main__ import hold
+from devenv.forwarder.spec import LOST, ForwardSpec, ForwardStatus, Pod, ProcessSpec
+from devenv.project.schema import Project
+from devenv.reconcile import forwards
+from devenv.reconcile.forwards import is_free, taken_ports
+from devenv.system import state
+from devenv.system.state import Folder
+from tests.test_forwarder import free_port
+
+SPEC = ForwardSpec("web", 8080, "shop", "web", "http", "http /", 30.0, 31234)
+
+
+def test_what_a_process_is_told_and_what_it_tells_come_back_as_they_were() -> None:
+    spec = ProcessSpec("h", "node", "auto", (SPEC,))
+    assert ProcessSpec.from_json(spec.to_json()) == spec
+    status = ForwardStatus.of(
+        SPEC, "OPEN", "", since=1.5, route="node 10.0.0.1:31234", pods=(Pod("p", "u", "a", 1, True),)
+    )
+    assert ForwardStatus.from_json(status.to_json()) == status
+
+
+def test_without_their_process_forwards_are_lost_and_take_no_route(tmp_path: Path) -> None:
+    folder = Folder(tmp_path)
+    state.write(folder.forwards, ProcessSpec("h", "node", "auto", (SPEC,)).to_json())
+    (seen,) = forwards.status(folder)
+    assert (seen.state, seen.route, seen.pods) == (LOST, None, ())
+    (row,) = output.traffic_rows([seen])
+    shown = dict(zip(output.TRAFFIC_COLUMNS, row, strict=True))
+    assert shown == {
+        "FORWARD": "web", "ADDRESS": "127.0.0.1:8080", "STATE": "LOST", "AGE": "-", "ROUTE": "-", "PODS": "-",
+        "OPEN": "-", "SERVED": "-", "SENT": "-", "RECEIVED": "-",
+        "REASON": "the forwards' process is not running; run `devenv forward start`",
+    }  # fmt: skip
+    assert forwards.served_hash(folder) == ""
+    assert forwards.status(folder, "the cluster is paused")[0].reason == "the cluster is paused"
+
+
+def test_a_file_of_another_version_is_no_forward(tmp_path: Path) -> None:
+    folder = Folder(tmp_path)
+    for text in ("{", "[]", '{"hash": "h"}', '{"hash": "h", "node": "", "via": "auto", "forwards": [{"old": 1}]}'):
+        state.write(folder.forwards, text)
+        assert forwards.status(folder) == []
+
+
+def test_forwards_that_were_changed_since_their_process_began_are_told(tmp_path: Path) -> None:
+    folder = Folder(tmp_path)
+    state.write(folder.forwards, ProcessSpec("h", "node", "auto", (SPEC,)).to_json())
+    there = {"service": "web", "ports": "8080:80"}
+    table = {"name": "shop", "manifests": "k8s", "forwards": {"web": there}}
+
+    def moved(**changed: dict[str, str]) -> list[str]:
+        return forwards.moved(folder, Project.model_validate({**table, "forwards": {"web": there, **changed}}))
+
+    assert moved(web={**there, "ports": "8081:80"}) == []  # without a process nothing is served at all
+    with folder.forwards_lock.open("w") as living:
+        fcntl.flock(living, fcntl.LOCK_EX)
+        assert moved() == []
+        told = "forward web leads from port 8080 to service web, not yet from 8081 to web"
+        assert moved(web={**there, "ports": "8081:80"}) == [told]
+        assert moved(more={"service": "more", "ports": "1:1"}) == ["forward more is not served yet"]
+
+
+def test_one_who_looks_whether_forwards_are_served_keeps_no_process_from_beginning(tmp_path: Path) -> None:
+    path = tmp_path / "forwards.lock"
+    with path.open("w") as looking, path.open("a+") as beginning, path.open("a+") as second:
+        fcntl.flock(looking, fcntl.LOCK_SH)
+        Timer(0.3, lambda: fcntl.flock(looking, fcntl.LOCK_UN)).start()
+        hold(beginning)
+        assert state.is_locked(path)
+        with pytest.raises(BlockingIOError):  # another process that serves them does
+            hold(second)
+
+
+@pytest.mark.parametrize(("family", "address"), [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")])
+def test_a_stranger_on_either_loopback_address_has_the_port(family: socket.AddressFamily, address: str) -> None:
+    try:
+        stranger = socket.create_server((address, 0), family=family)
+    except OSError:  # a machine without IPv6: nobody can be there, and that hinders nothing
+        assert is_free(free_port())
+        return
+    with stranger:
+        port = stranger.getsockname()[1]
+        assert not is_free(port)
+        assert f"port {port} of forward x is in use" in taken_ports([ForwardSpec("x", port, "n", "s")])[0]
+    assert is_free(port)

@@ -1,0 +1,94 @@
+"""What a webhook guards comes after the workload that answers for it, and nothing waits for itself."""
+
+from dataclasses import replace
+from itertools import permutations
+from typing import Any
+
+import pytest
+
+from devenv.kube.objects import Object
+from devenv.kube.readiness import Level, Readiness
+from devenv.reconcile.guards import order
+from devenv.reconcile.plan import make_plan
+from tests.test_plan import DOCUMENTS, done, names, runs, wanted
+
+SERVICE = {"name": "hook", "namespace": "shop"}
+
+
+def document(version: str, kind: str, name: str, **content: Any) -> dict[str, Any]:
+    return {"apiVersion": version, "kind": kind, "metadata": {"name": name}, **content}
+
+
+HOOK = runs("Deployment", "hook", "app")
+HOOK["spec"]["template"]["metadata"] = {"labels": {"app": "hook", "more": "than asked"}}
+LEADS = document("v1", "Service", "hook", spec={"selector": {"app": "hook"}, "ports": [{"port": 443}]})
+
+
+def webhook(*groups: str) -> dict[str, Any]:
+    rules = [{"apiGroups": [*groups], "apiVersions": ["*"], "resources": ["*"], "operations": ["*"]}]
+    hooks = [{"name": "a.example.com", "clientConfig": {"service": SERVICE}, "rules": rules}]
+    return document("admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration", "hooks", webhooks=hooks)
+
+
+def definition(**conversion: Any) -> dict[str, Any]:
+    spec = {"group": "example.com", **({"conversion": conversion} if conversion else {})}
+    return document("apiextensions.k8s.io/v1", "CustomResourceDefinition", "things.example.com", spec=spec)
+
+
+THING = document("example.com/v1", "Thing", "one")
+SETTING = document("v1", "ConfigMap", "setting")
+
+
+def tiers(*documents: dict[str, Any]) -> tuple[list[str], list[str], list[str]]:
+    found = order(Object.parse(d, "shop") for d in documents)
+    return tuple([o.id.name for o in tier] for tier in (found.first, found.guards, found.guarded))  # type: ignore[return-value]
+
+
+CASES = [
+    ((webhook("example.com"), HOOK, LEADS, THING, SETTING), {"hook", "setting"}, {"hooks"}, {"one"}),
+    ((webhook("example.com"), LEADS, THING), {"hook", "one", "hooks"}, set(), set()),  # another's workload answers
+    ((webhook("example.com"), HOOK, THING), {"hooks", "one"}, set(), set()),
+    ((webhook("other.com"), HOOK, LEADS, THING), {"hook", "one"}, {"hooks"}, set()),
+    ((webhook("*"), HOOK, LEADS, THING, SETTING), {"hook", "one", "setting"}, {"hooks"}, set()),
+    ((webhook(""), HOOK, LEADS, SETTING), {"hook", "setting"}, {"hooks"}, set()),
+    ((definition(), HOOK, LEADS, THING), {"hook", "things.example.com", "one"}, set(), set()),
+    (
+        (definition(strategy="Webhook", webhook={"clientConfig": {"service": SERVICE}}), HOOK, LEADS, THING),
+        {"hook", "things.example.com"},
+        set(),
+        {"one"},
+    ),
+    (
+        (document("apiregistration.k8s.io/v1", "APIService", "v1.example.com", spec={"service": SERVICE}), HOOK, LEADS),
+        {"hook"},
+        {"v1.example.com"},
+        set(),
+    ),
+]
+
+
+@pytest.mark.parametrize("case", range(len(CASES)))
+def test_what_waits_for_whom_whatever_the_order_of_the_manifests(case: int) -> None:
+    documents, *wanted_tiers = CASES[case]
+    for some in permutations(documents):
+        assert [{*tier} for tier in tiers(*some)] == wanted_tiers
+
+
+def test_a_custom_resource_is_applied_once_its_webhook_answers() -> None:
+    want = wanted([*DOCUMENTS, HOOK, LEADS, definition(), webhook("example.com"), THING])
+    steps = names(make_plan(want, done(wanted())))
+    in_turn = (
+        "objects",
+        "apply deployment/hook",
+        "ready deployment/hook",
+        "webhooks",
+        "guarded objects",
+        "ready thing/one",
+    )
+    assert [step for step in steps if step in in_turn] == [*in_turn]
+
+
+def test_once_all_is_there_nothing_is_left_to_do() -> None:
+    want = wanted([*DOCUMENTS, HOOK, LEADS, definition(), webhook("example.com"), THING])
+    ready = {o.id: Readiness(Level.READY, str(o.id)) for o in want.awaited}
+    assert make_plan(want, replace(done(want), readiness=ready)) == ()

@@ -1,0 +1,61 @@
+"""What runs at GitHub and in the audits, compared with what it has to cover."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).parents[1]
+WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
+AUDIT = (ROOT / "scripts/audit.sh").read_text()
+
+
+def tracked(pattern: str) -> set[str]:
+    argv = ["git", "ls-files", "--", pattern]
+    return set(subprocess.run(argv, cwd=ROOT, check=True, capture_output=True, text=True).stdout.split())
+
+
+def table(name: str) -> str:
+    """Return what stands in the parentheses of a script's array."""
+    found = re.search(rf"^{name}=\((.*?)\)$", AUDIT, re.MULTILINE | re.DOTALL)
+    assert found
+    return found[1]
+
+
+def test_a_runner_that_is_not_root_has_all_that_the_tests_call_before_they_begin() -> None:
+    needed = re.search(r"^needed=\((.*)\)$", (ROOT / "scripts/test.sh").read_text(), re.MULTILINE)
+    assert needed
+    packages = {pair.partition(":")[2] for pair in needed[1].split()}
+    assert len(packages) >= 6
+    steps = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())["jobs"]["test"]["steps"]
+    scripts = [step.get("run", "") for step in steps]
+    (install,) = (n for n, script in enumerate(scripts) if "sudo apt-get install" in script)
+    (tests,) = (n for n, script in enumerate(scripts) if "scripts/test.sh" in script)
+    assert install < tests
+    assert packages <= set(scripts[install].split())
+
+
+def test_an_action_is_the_commit_that_was_looked_at() -> None:
+    for file in WORKFLOWS:
+        for line in file.read_text().splitlines():
+            if "uses:" in line:
+                assert re.search(r"uses: [-\w]+/[-\w]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$", line), f"{file.name}: {line}"
+
+
+def test_no_job_has_more_rights_than_it_names() -> None:
+    for file in WORKFLOWS:
+        workflow = yaml.safe_load(file.read_text())
+        assert workflow["permissions"] == {}
+        for name, job in workflow["jobs"].items():
+            writes = {right for right, grant in job["permissions"].items() if grant == "write"}
+            allowed = {"images": {"packages"}, "staging": {"id-token"}, "production": {"id-token"}}
+            assert writes <= allowed.get(name, {"contents"} if name == "release" else set()), name
+
+
+def test_every_lock_and_every_go_module_that_is_shipped_is_audited() -> None:
+    # The audits' own programs and what only tests build are not shipped.
+    shipped = {lock for lock in tracked("*.lock") if lock != "scripts/audit.lock"}
+    assert set(table("locks").split()) == shipped
+    folders = {line.strip().strip('"').split()[0] for line in table("go_programs").strip().splitlines()}
+    assert {f"{folder}/go.mod" for folder in folders} == {m for m in tracked("*go.mod") if not m.startswith("tests/")}
