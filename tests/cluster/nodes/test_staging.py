@@ -1,69 +1,24 @@
-"""Staging and production on a cluster that devenv did not make: promoted, refused, broken, undone, drained."""
+"""Staging on a cluster that devenv did not make: promoted, refused, broken, undone."""
 
 import json
 import re
 import signal
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from somabrain.schema import Revisions
 
 from tests.cluster.client import Client
-from tests.cluster.conftest import STACK
-from tests.cluster.environment import CHECKOUT, Environment, copied, docker
-from tests.cluster.foreign import Foreign
+from tests.cluster.environment import Environment
+from tests.cluster.nodes.release import SECRETS, Release, secrets
 from tests.waiting import eventually
 
-STAGING, PROD, OUTSIDE = "somabrain-staging", "somabrain-prod", "outside"
-SECRETS = {"POSTGRES_USER": "soma", "POSTGRES_PASSWORD": "of-the-tests", "POSTGRES_DB": "somabrain"}
+STAGING = "somabrain-staging"
 HEAD = Revisions.here().head
 SLEEPS = {"main.py": "import time\ntime.sleep(3600)\n"}
-THREE_READY = ("--for=jsonpath={.status.readyReplicas}=3", "deployment/somabrain", "--timeout=300s")
-
-
-@dataclass
-class Release:
-    """A copy of the project, its images in the registry, and the cluster where its environments are."""
-
-    env: Environment
-    foreign: Foreign
-    images: dict[str, str]  # by digest, by the name of the image
-
-    def promote(self, name: str, *words: str, **images: str) -> "subprocess.CompletedProcess[str]":
-        chosen = [f"--image={ref}" for ref in (self.images | images).values()]
-        return self.env.run("promote", name, "--context", self.foreign.context, *chosen, *words)
-
-    def fine(self, name: str, *words: str, **images: str) -> str:
-        done = self.promote(name, *words, **images)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    def variant(self, name: str, lines: str, files: dict[str, str], folder: Path) -> str:
-        """Push the API's image with something put on top of it, and return it by its digest."""
-        for file, text in files.items():
-            (folder / file).write_text(text)
-        (folder / "Dockerfile").write_text(f"FROM {self.images['somabrain']}\n{lines}\n")
-        tag = f"{self.foreign.registry}/somabrain:{name}"
-        docker("build", "--quiet", "--tag", tag, str(folder))
-        digest = re.search(r"digest: (sha256:[0-9a-f]{64})", docker("push", tag))
-        assert digest
-        docker("rmi", tag)
-        return f"{self.foreign.registry}/somabrain@{digest[1]}"
-
-    def pods(self, namespace: str, *which: str) -> list[dict[str, Any]]:
-        """Return the pods that are not on their way out."""
-        seen = json.loads(self.foreign.kubectl("-n", namespace, "get", "pods", *which, "-o", "json"))["items"]
-        return [pod for pod in seen if "deletionTimestamp" not in pod["metadata"]]
-
-    def api(self, namespace: str) -> dict[str, Any]:
-        """Return the image of the API's pods, and how often the Deployment was changed."""
-        seen = json.loads(self.foreign.kubectl("-n", namespace, "get", "deployment", "somabrain", "-o", "json"))
-        container = seen["spec"]["template"]["spec"]["containers"][0]
-        return {"image": container["image"], "generation": seen["metadata"]["generation"]}
 
 
 def revision(name: str, does: str) -> str:
@@ -85,32 +40,6 @@ def at_revision(release: Release) -> str:
 def first_word(done: "subprocess.CompletedProcess[str]") -> str:
     """Return the first line of the error that a person sees."""
     return next(line for line in done.stderr.splitlines() if line.startswith("error:"))
-
-
-@pytest.fixture(scope="module")
-def release(foreign: Foreign, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Release]:
-    root = copied(CHECKOUT, tmp_path_factory.mktemp("release"), STACK)
-    for words in (("init", "--quiet"), ("add", "--all"), ("commit", "--quiet", "--message", "A release")):
-        subprocess.run(["git", "-c", "user.name=t", "-c", "user.email=t@example.com", *words], cwd=root, check=True)
-    env = Environment("promotion", root, {}, extra={"KUBECONFIG": str(foreign.kubeconfig)})
-    names = ("somabrain", "postgres", "redis", "opa")
-    pushed = env.fine("images", "push", *names, "--registry", foreign.registry).split()
-    images = {ref.partition("@")[0].rpartition("/")[2]: ref for ref in pushed}
-    assert set(images) == set(names)
-    yield Release(env, foreign, images)
-    # They are the cluster's, and outlive the namespaces.
-    foreign.kubectl("delete", "priorityclass", "somabrain", "somabrain-data", "--ignore-not-found")
-
-
-def secrets(foreign: Foreign, namespace: str, host: str) -> None:
-    """Bring what an environment does not make."""
-    dsn = f"postgresql://{SECRETS['POSTGRES_USER']}:{SECRETS['POSTGRES_PASSWORD']}@{host}:5432/{SECRETS['POSTGRES_DB']}"
-    for name, values in {
-        "somabrain-postgres": SECRETS,
-        "somabrain-secrets": {"SOMABRAIN_POSTGRES_DSN": dsn, "SOMABRAIN_API_TOKEN": "of-the-tests"},
-    }.items():
-        literals = [f"--from-literal={key}={value}" for key, value in values.items()]
-        foreign.kubectl("-n", namespace, "create", "secret", "generic", name, *literals)
 
 
 @pytest.fixture(scope="module")
@@ -372,71 +301,3 @@ def test_a_deployer_promotes_images_and_nothing_of_the_administrator_s(deployer:
     assert "these credentials may not make all changes, and none was made" in done.stderr
     assert "role/somabrain-deployer" in done.stderr
     assert deployer.api(STAGING)["image"] == new
-
-
-def postgres_outside(release: Release) -> str:
-    """Run a database as production has it, not of the stack; return its address."""
-    pod = {
-        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "postgres", "labels": {"app": "postgres"}},
-        "spec": {"containers": [{
-            "name": "postgres", "image": release.images["postgres"],
-            "env": [{"name": key, "value": value} for key, value in SECRETS.items()],
-        }]},
-    }  # fmt: skip
-    foreign = release.foreign
-    foreign.kubectl("create", "namespace", OUTSIDE)
-    foreign.kubectl("-n", OUTSIDE, "apply", "-f", "-", stdin=json.dumps(pod))
-    foreign.kubectl("-n", OUTSIDE, "expose", "pod", "postgres", "--port=5432")
-    foreign.kubectl("-n", OUTSIDE, "wait", "--for=condition=Ready", "pod/postgres", "--timeout=120s")
-    return f"postgres.{OUTSIDE}.svc.cluster.local"
-
-
-@pytest.fixture(scope="module")
-def prod(release: Release) -> Iterator[Release]:
-    foreign = release.foreign
-    foreign.kubectl("create", "namespace", PROD)
-    secrets(foreign, PROD, postgres_outside(release))
-    release.fine("prod")
-    foreign.kubectl(
-        "-n", PROD, "wait", "--for=jsonpath={.status.readyReplicas}=3", "deployment/somabrain", "--timeout=300s"
-    )
-    yield release
-    foreign.kubectl("delete", "namespace", PROD, OUTSIDE)
-
-
-def nodes(release: Release, app: str) -> list[str]:
-    """Return the nodes of an app's pods, of those that stay."""
-    return [pod["spec"]["nodeName"] for pod in release.pods(PROD, "-l", f"app={app}")]
-
-
-def test_production_is_three_pods_apart(prod: Release) -> None:
-    counts = [nodes(prod, "somabrain").count(node) for node in set(nodes(prod, "somabrain"))]
-    assert sum(counts) == 3
-    assert max(counts) - min(counts) <= 1
-    assert len(set(nodes(prod, "sb-opa"))) == 2
-
-
-def test_a_rollout_in_production_fails_no_request(prod: Release, tmp_path: Path) -> None:
-    new = prod.variant("prod", "LABEL of=production", {}, tmp_path)
-    with Client(prod.foreign, PROD, prod.images["somabrain"]) as client:
-        prod.fine("prod", somabrain=new)
-    assert prod.api(PROD)["image"] == new
-    assert client.failures == []
-    assert client.sent > 0
-
-
-def test_a_drained_node_takes_nothing_from_production_s_clients(prod: Release) -> None:
-    """Redis is one pod (docs/production.md), and so is the tests' database: the node drained is another than theirs."""
-    kubectl = prod.foreign.kubectl
-    (redis,) = nodes(prod, "sb-redis")
-    postgres = kubectl("-n", OUTSIDE, "get", "pod", "postgres", "-o", "jsonpath={.spec.nodeName}")
-    drained = next(node for node in nodes(prod, "somabrain") if node not in (redis, postgres))
-    with Client(prod.foreign, PROD, prod.images["somabrain"], node=redis) as client:
-        try:
-            kubectl("drain", drained, "--ignore-daemonsets", "--delete-emptydir-data", "--force", "--timeout=300s")
-            kubectl("-n", PROD, "wait", *THREE_READY)
-            assert drained not in nodes(prod, "somabrain")
-        finally:
-            kubectl("uncordon", drained)
-    assert client.failures == []
-    assert client.sent > 0
