@@ -117,11 +117,17 @@ def test_a_bare_machine_needs_everything_in_the_order_of_needs() -> None:
     order = names(steps)
     assert set(order) == {
         "env-file", "image base", "image node", "image app", "image db", "cluster", "load app", "load db", "objects",
-        "run job/migrate", "ready job/migrate", "apply deployment/api", "ready deployment/api",
+        "run job/migrate", "ready job/migrate", "complete job/migrate", "apply deployment/api", "ready deployment/api",
         "apply statefulset/db", "ready statefulset/db", "forwards", "forwards open",
     }  # fmt: skip
     for step in steps:
         assert all(order.index(need) < order.index(step.name) for need in step.needs if need in order)
+
+
+def test_nothing_but_the_last_word_waits_until_a_job_is_counted() -> None:
+    steps = make_plan(wanted(), Observed())
+    assert "ready job/migrate" in next(s for s in steps if s.name == "complete job/migrate").needs
+    assert not [s.name for s in steps if "complete job/migrate" in s.needs]
 
 
 def test_after_a_successful_up_the_plan_is_empty() -> None:
@@ -133,7 +139,7 @@ def test_on_a_cluster_that_exists_images_are_pushed_and_no_cluster_is_made() -> 
     steps = {step.name: step for step in make_plan(want, bare)}
     assert set(steps) == {
         "image base", "image app", "image db", "push app", "push db", "objects",
-        "run job/migrate", "ready job/migrate", "apply deployment/api", "ready deployment/api",
+        "run job/migrate", "ready job/migrate", "complete job/migrate", "apply deployment/api", "ready deployment/api",
         "apply statefulset/db", "ready statefulset/db", "forwards", "forwards open",
     }  # fmt: skip
     assert steps["push app"].cause.endswith(" is not in the registry")
@@ -282,7 +288,7 @@ CHANGES: Mapping[str, tuple[Any, list[str]]] = {
         lambda have: replace(
             have, readiness={**have.readiness, ident("job/migrate"): Readiness(Level.FAILED, "job/migrate")}
         ),
-        ["run job/migrate", "ready job/migrate"],
+        ["run job/migrate", "ready job/migrate", "complete job/migrate"],
     ),
     "the forwards died": (lambda have: replace(have, forwards_hash=""), ["forwards", "forwards open"]),
     "a forward does not answer": (lambda have: replace(have, forwards_closed="api is HOLDING"), ["forwards open"]),

@@ -162,7 +162,7 @@ def test_before_a_migration_only_comes_what_it_needs() -> None:
 def test_what_a_release_drops_is_left_and_named_or_goes_at_the_end() -> None:
     same = [*(change(o, Kind.same, o) for o in PARTS), change(job("check"), Kind.runs)]
     for kind, last, said in (
-        (Kind.dropped, "ready job/check", "deployment/gone: no longer rendered, and left; --prune removes it"),
+        (Kind.dropped, "complete job/check", "deployment/gone: no longer rendered, and left; --prune removes it"),
         (Kind.pruned, "delete deployment/gone", "deployment/gone: no longer rendered, and removed"),
     ):
         gone = deployment("old", name="gone")
@@ -185,12 +185,13 @@ def test_a_promotion_migrates_rolls_out_and_checks_one_step_after_the_other() ->
         "apply configmap/read", "run job/migrate", "ready job/migrate",
         "apply deployment/api", "apply deployment/db", "apply configmap/unread",
         "ready deployment/api", "ready deployment/db", "check job/check", "ready job/check",
+        "complete job/migrate", "complete job/check",
     ]  # fmt: skip
     assert [s.needs for s in steps] == [(), *((s.name,) for s in steps[:-1])]
     jobs = [change(job("check"), Kind.runs), change(job("migrate"), Kind.same)]
     again = promotion.make_plan([*(change(o, Kind.same, o) for o in PARTS), *jobs], ["job/check"], 60)
     assert [s.name for s in again] == [
-        "ready deployment/api", "ready deployment/db", "check job/check", "ready job/check",
+        "ready deployment/api", "ready deployment/db", "check job/check", "ready job/check", "complete job/check",
     ]  # fmt: skip
 
 

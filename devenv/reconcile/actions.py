@@ -80,6 +80,13 @@ class AwaitReady(Action):
 
 
 @dataclass(frozen=True)
+class AwaitComplete(Action):
+    """See a Job counted as complete: its pod has succeeded, which is enough for what waits for it."""
+
+    job: Object
+
+
+@dataclass(frozen=True)
 class DeleteObject(Action):
     object: Object
 

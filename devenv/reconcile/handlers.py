@@ -51,6 +51,8 @@ class Handlers:
                 self.waiter.replace(obj)
             case actions.AwaitReady(obj):
                 self.seen[obj.id] = self.waiter.await_ready(obj, within_s)
+            case actions.AwaitComplete(obj):
+                self.require(poll(lambda: observe.counted(self.env.api, obj), within_s, self.cancel), within_s)
             case actions.ReplacePods(pods):
                 for pod in pods:
                     self.waiter.delete(pod)

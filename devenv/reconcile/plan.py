@@ -16,6 +16,7 @@ from devenv.reconcile import guards
 from devenv.reconcile.actions import (
     Action,
     ApplyObjects,
+    AwaitComplete,
     AwaitForwards,
     AwaitReady,
     CreateCluster,
@@ -187,6 +188,13 @@ def await_steps(
     if cause or not ready or ready.level is not Level.READY:
         why = "was just applied" if cause else (ready.why if ready else "is not in the cluster")
         yield Step(f"ready {obj.id}", AwaitReady(obj), why, within_s, needs)
+        if obj.kind == "Job":
+            yield complete_step(obj, why, within_s)
+
+
+def complete_step(job: Object, why: str, within_s: float) -> Step:
+    """Return the step that nothing waits for but the last word: what a Job gates may begin before."""
+    return Step(f"complete {job.id}", AwaitComplete(job), why, within_s, (f"ready {job.id}",))
 
 
 def workload_needs(desired: Stack, obj: Object) -> list[str]:

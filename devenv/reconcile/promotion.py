@@ -6,6 +6,7 @@ from dataclasses import replace
 from devenv.kube.objects import Object
 from devenv.reconcile.actions import ApplyObjects, AwaitReady, DeleteObject, RunJob, Step
 from devenv.reconcile.changes import Change, Kind, ours, shown
+from devenv.reconcile.plan import complete_step
 
 
 def before_jobs(changes: Iterable[Change], jobs: Iterable[Object]) -> list[Change]:
@@ -38,6 +39,7 @@ def make_plan(changes: Sequence[Change], checks: Collection[str], within_s: floa
             *(apply_step(c, within_s) for c in late),
             *(Step(f"ready {w.id}", AwaitReady(w), "rolls out", within_s) for w in workloads(changes)),
             *job_steps("check", last, within_s),
+            *(complete_step(job, "was just started", within_s) for job in jobs),
             *(
                 Step(f"delete {c.name}", DeleteObject(c.wanted), "no longer rendered", within_s)
                 for c in changes
