@@ -247,7 +247,7 @@ def test_a_certificate_that_a_program_renews_is_shown_from_then_on(tmp_path: Pat
     tls = tls_of(x509.issue(authority, "localhost", now), tmp_path)
     tls.verify_mode = ssl.CERT_REQUIRED
     scripts = []
-    for who, lasts_s in (("one", credentials.EARLY_S + 1), ("two", 3600)):
+    for who, lasts_s in (("one", credentials.EARLY_S + 5), ("two", 3600)):
         pair = x509._signed(who, now, x509.SERVER_LIFE, None, [], is_authority=False)
         tls.load_verify_locations(cadata=pair.certificate)
         end = datetime.fromtimestamp(time.time() + lasts_s, UTC).isoformat()
@@ -265,7 +265,7 @@ def test_a_certificate_that_a_program_renews_is_shown_from_then_on(tmp_path: Pat
         file.write_text(json.dumps(config))
         api = client.Client(Folder(tmp_path))
         assert api.send("ask", "GET", "/").json() == {"who": "one"}
-        time.sleep(max(0, now.timestamp() + 1.5 - time.time()))
+        time.sleep(max(0, now.timestamp() + 5.5 - time.time()))
         assert api.send("ask", "GET", "/").json() == {"who": "two"}
         server.shutdown()
 

@@ -1,7 +1,7 @@
 """The containers that files are sent to, what becomes of them, and what is told of pods ahead of their image."""
 
 from itertools import product
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
@@ -149,6 +149,24 @@ def test_what_a_pod_says_of_its_files_is_read_and_anything_else_is_nothing() -> 
     assert ahead.said([pod(annotations={ahead.ANNOTATION: ahead.Ahead(1).text()})]) == "1 file ahead of its image"
 
 
+TOLD = Image(build=Path("x"), loaded="serves", refused="does not")
+
+
+@pytest.mark.parametrize(
+    ("lines", "seen"),
+    [
+        ((), State.WAITS),
+        ((f"{OLD} it serves", f"{OLD} it does not"), State.WAITS),  # of what it was sent before
+        ((f"{NEW} starting", f"{LATER} it serves"), State.READY),
+        ((f"{NEW} Traceback", f"{LATER} it does not"), State.CRASHED),
+        (("2026-01-01T00:00:30.123456789Z it serves", f"{LATER} it does not"), State.READY),
+        (("2026-01-01T00:00:29.999999999Z it serves", "2026-01-01T00:00:30Z"), State.WAITS),
+    ],
+)
+def test_a_log_tells_of_files_that_were_sent_before_its_line(lines: tuple[str, ...], seen: State) -> None:
+    assert targets.told("\n".join(lines), TOLD, SENT_AT).state is seen
+
+
 @pytest.mark.parametrize(
     ("written", "read"),
     [
@@ -176,6 +194,9 @@ def test_what_follows_a_sync_is_a_word_or_a_command(written: Any, read: Then) ->
         ('then = "reload"', 'none of "restart", "nothing", "signal NAME"'),
         ("then = []", 'none of "restart", "nothing", "signal NAME"'),
         ('sync = [{from = "src", into = "/code"}]', "unknown key"),
+        ('sync = [{from = "src", to = "/code"}]\nloaded = "up"', "needs `sync`, and a `then` that does not restart"),
+        ('then = "signal HUP"\nloaded = "up"', "needs `sync`, and a `then` that does not restart"),
+        ('sync = [{from = "src", to = "/code"}]\nthen = "nothing"\nrefused = "no"', "needs `loaded` too, what"),
     ],
 )
 def test_a_fault_of_the_table_is_told_with_its_line(tmp_path: Any, image: str, fault: str) -> None:
@@ -184,7 +205,7 @@ def test_a_fault_of_the_table_is_told_with_its_line(tmp_path: Any, image: str, f
     (tmp_path / "api/Dockerfile").write_text("FROM base\n")
     file = tmp_path / "pyproject.toml"
     file.write_text(f'[tool.devenv]\nname = "n"\nmanifests = "."\n[tool.devenv.images.api]\nbuild = "api"\n{image}\n')
-    with pytest.raises(UsageError, match=r"line [4-7]: images\.api") as told:
+    with pytest.raises(UsageError, match=r"line [4-8]: images\.api") as told:
         settings.load(file, {}, {})
     assert fault in str(told.value)
 

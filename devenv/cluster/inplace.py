@@ -42,6 +42,20 @@ RESTART = """
     esac
     kill -KILL "$pid" 2>/dev/null || true
 """
+# A process that has just started may not listen to it yet; one that never does would go on as it was, unsaid.
+SIGNAL = """
+    number=$(env kill -l %(name)s)
+    for _ in $(seq 100); do
+        caught=$(awk '/^SigCgt/ { print $2 }' "/proc/$pid/status")
+        [ $((0x$caught >> (number - 1) & 1)) -eq 0 ] || break
+        sleep 0.1
+    done
+    if [ $((0x$caught >> (number - 1) & 1)) -eq 0 ]; then
+        echo "the first process of container $container does nothing at signal %(name)s" >&2
+        exit 1
+    fi
+    kill -s %(name)s "$pid"
+"""
 
 
 @dataclass(frozen=True)
@@ -74,7 +88,7 @@ def doing(then: str, words: Sequence[str]) -> str:
         case "restart":
             return RESTART
         case "signal":
-            return f"    kill -s {shlex.quote(words[0])} $pid"
+            return SIGNAL % {"name": shlex.quote(words[0])}
         case "command":
             # As the container's own user, with its environment; what it says is told where it fails.
             command = shlex.join(words)

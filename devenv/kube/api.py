@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from datetime import UTC, datetime
 from urllib.parse import urlencode
 
 from devenv.errors import Conflict, DevenvError, Forbidden, NoSuchKind, NoSuchNamespace, NotFound
@@ -185,6 +186,13 @@ class Api:
             return self._client.send(f"read the log of {pod}", "GET", path, accept=ANYTHING).text
         except DevenvError as error:
             return f"(no log: {error})"
+
+    def log_since(self, pod: Id, container: str, since: float) -> str:
+        """Return the lines of a container's log from the second of a moment on, each with its time before it."""
+        begun = datetime.fromtimestamp(int(since), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        query = urlencode({"container": container, "timestamps": "true", "sinceTime": begun})
+        path = self._path(Object(pod, {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": pod.name}}))
+        return self._client.send(f"read the log of {pod}", "GET", f"{path}/log?{query}", accept=ANYTHING).text
 
     def answers(self) -> bool:
         """Whether the API server says that it is ready."""

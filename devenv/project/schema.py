@@ -70,6 +70,8 @@ class Image(Table):
     args: dict[str, str] = {}
     sync: tuple[Sync, ...] = ()
     then: Then = Then()
+    loaded: Annotated[str, StringConstraints(min_length=1)] | None = None
+    refused: Annotated[str, StringConstraints(min_length=1)] | None = None
 
     @field_validator("then", mode="before")
     @classmethod

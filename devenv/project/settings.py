@@ -146,7 +146,9 @@ def inconsistencies(project: Project) -> list[Fault]:
         for name, image in project.images.items()
         if image.build is None and image.pull is None
     ]
-    faults += [(("images", name, "sync"), why) for name, image in project.images.items() for why in sync_faults(image)]
+    for name, image in project.images.items():
+        faults += [(("images", name, "sync"), why) for why in sync_faults(image)]
+        faults += [(("images", name, key), why) for key, why in telling_faults(image)]
     taken: dict[int, str] = {}
     for name, forward in project.forwards.items():
         first = taken.setdefault(forward.local_port, name)
@@ -164,6 +166,14 @@ def sync_faults(image: Image) -> Iterator[str]:
         for above, below in pairwise(paths):
             if below.is_relative_to(above):
                 yield f"{below} is {above}, or lies within it: name each but once"
+
+
+def telling_faults(image: Image) -> Iterator[tuple[str, str]]:
+    """Yield why the log of an image's container cannot tell whether it has taken what it was sent."""
+    if image.loaded and not (image.sync and image.then.kind in ("signal", "command", "nothing")):
+        yield "loaded", "needs `sync`, and a `then` that does not restart the container, which itself tells of new code"
+    if image.refused and not image.loaded:
+        yield "refused", "needs `loaded` too, what the log says of code that is taken"
 
 
 def texts(project: Project) -> list[tuple[tuple[str, ...], str]]:

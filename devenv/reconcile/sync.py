@@ -151,9 +151,13 @@ class Syncer:
 
     def _is_ready(self, one: Sent, living: Mapping[Id, Object]) -> bool:
         pod = living.get(one.target.pod.id)
-        if one.then.kind != "restart":
+        image = self.desired.settings.project.images[one.image]
+        if one.then.kind != "restart" and not image.loaded:
             return pod is not None and "Ready" in conditions(pod)
-        seen = targets.outcome(pod, one.target.container, one.before, one.at)
+        if one.then.kind == "restart" or pod is None:
+            seen = targets.outcome(pod, one.target.container, one.before, one.at)
+        else:
+            seen = targets.told(self.env.api.log_since(pod.id, one.target.container, one.at), image, one.at)
         if seen.state is State.CRASHED:
             log = f"\nthe end of its log:\n{self.env.api.log(one.target.pod.id)}" if pod else ""
             raise DevenvError(f"{one.target.pod.id}, container {one.target.container}: {seen.why}{log}")

@@ -11,7 +11,7 @@ from devenv.kube import pods
 from devenv.kube.objects import Object
 from devenv.kube.readiness import conditions, spec_of, status_of
 from devenv.kube.workloads import has_ended
-from devenv.project.schema import Sync
+from devenv.project.schema import Image, Sync
 
 Document = Mapping[str, Any]
 
@@ -102,6 +102,19 @@ class State(Enum):
 class Outcome:
     state: State
     why: str = ""
+
+
+def told(log: str, image: Image, sent_at: float) -> Outcome:
+    """Return what a container's log says of files that it was sent at a moment, in seconds since 1970."""
+    for line in log.splitlines():
+        stamp, _, text = line.partition(" ")
+        if datetime.fromisoformat(stamp).timestamp() < sent_at:
+            continue
+        if image.refused and image.refused in text:
+            return Outcome(State.CRASHED, text)
+        if image.loaded and image.loaded in text:
+            return Outcome(State.READY)
+    return Outcome(State.WAITS, "its log does not say yet that the new code is loaded")
 
 
 def outcome(pod: Object | None, container: str, before: frozenset[str], sent_at: float) -> Outcome:

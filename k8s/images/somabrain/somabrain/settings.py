@@ -25,6 +25,7 @@ class Settings:
     host: str = "0.0.0.0"  # noqa: S104  the service listens for its pod
     port: int = 9696
     workers: int = 1
+    reload: bool = False
     mode: str = "prod"
     default_tenant: str = "sandbox"
     sandbox_tenants: frozenset[str] = frozenset()
@@ -141,6 +142,7 @@ def load(env: Mapping[str, str]) -> Settings:
         host=read.text("SOMABRAIN_HOST", Settings.host),
         port=read.whole("SOMABRAIN_PORT", Settings.port),
         workers=read.whole("SOMABRAIN_WORKERS", Settings.workers),
+        reload=read.flag("SOMABRAIN_RELOAD", Settings.reload),
         mode=read.text("SOMABRAIN_MODE", Settings.mode),
         default_tenant=read.text("SOMABRAIN_DEFAULT_TENANT", Settings.default_tenant),
         sandbox_tenants=frozenset(filter(None, map(str.strip, read.text("SOMABRAIN_SANDBOX_TENANTS", "").split(",")))),
@@ -164,6 +166,8 @@ def load(env: Mapping[str, str]) -> Settings:
         db_pooled=read.flag("SOMABRAIN_DB_POOLED", Settings.db_pooled),
         rules=learning_rules(read),
     )
+    if settings.reload and settings.workers > 1:
+        read.faults.append("SOMABRAIN_RELOAD is for one process: leave SOMABRAIN_WORKERS out")
     if read.faults:
         raise SettingsError("\n".join(read.faults))
     return settings
