@@ -90,6 +90,21 @@ def test_a_changed_line_answers_and_the_end_leaves_all_up(stack: Environment) ->
     assert stack.plan() == ""
 
 
+def test_a_container_that_does_not_reload_is_restarted_in_its_pod(stack: Environment) -> None:
+    stack.edit("pyproject.toml", 'then = "signal HUP" # somabrain/reloading.py\n', 'then = "restart"\n')
+    stack.edit("pyproject.toml", 'loaded = "serving the code of"\nrefused = "new code does not serve"\n', "")
+    with following(stack) as told:
+        (before,) = pods(stack)
+        start = len(told.lines)
+        stack.edit(HEALTH, LINE, '    return JSONResponse({"ok": True, "line": 5})\n')
+        assert "1 container, answers after" in told.after(start, HEALTH)
+        assert life(stack) == {"ok": True, "line": 5}
+        (pod,) = pods(stack)
+        counts = [p["status"]["containerStatuses"][0]["restartCount"] for p in (before, pod)]
+        assert pod["metadata"]["uid"] == before["metadata"]["uid"]
+        assert counts[1] == counts[0] + 1
+
+
 def test_what_does_not_compile_is_not_sent_and_what_crashes_is_mended_by_the_next_save(stack: Environment) -> None:
     with following(stack) as told:
         start = len(told.lines)
