@@ -1,5 +1,6 @@
 """Which way a changed file takes, over all small cases; what ignore files and editors have to do with it."""
 
+from dataclasses import replace
 from functools import partial
 from itertools import chain, combinations, product
 from pathlib import Path, PurePath, PurePosixPath
@@ -77,6 +78,14 @@ def test_what_either_ignore_file_leaves_out_is_not_sent_and_docker_s_not_built()
         assert (way_of(ROOT / "api/src/a.py", seen).kind is Kind.SYNC) is not (git or docker)
         assert (way_of(ROOT / "api/x", seen).kind is Kind.BUILD) is not docker
         assert way_of(ROOT / "api/Dockerfile", seen).kind is Kind.BUILD
+
+
+def test_what_decides_about_a_gate_is_built_for_the_gate_has_to_run_before_it_is_used() -> None:
+    for inside, by_gate in product((True, False), repeat=2):
+        path = ROOT / ("api/src/schema.py" if inside else "sql/1.sql")
+        way = way_of(path, replace(PROJECT, by_gate=partial(said, by_gate)))
+        assert way.kind is (Kind.BUILD if by_gate else Kind.SYNC if inside else Kind.IGNORED)
+        assert ("gate" in way.why) is by_gate
 
 
 def test_of_several_roles_the_strongest_decides() -> None:

@@ -138,3 +138,43 @@ def test_pods_that_are_ahead_of_their_image_are_replaced_by_up(stack: Environmen
     stack.fine("up")
     assert life(stack) == {"ok": True}
     assert stack.plan() == ""
+
+
+def migration(env: Environment) -> str:
+    """Return the UID of the migration's Job: another one has run again."""
+    job = json.loads(env.kubectl("-n", NAMESPACE, "get", "job", "somabrain-migrate", "-o", "json"))
+    assert {c["type"]: c["status"] for c in job["status"]["conditions"]}["Complete"] == "True"
+    return str(job["metadata"]["uid"])
+
+
+def test_the_migration_runs_again_only_when_what_decides_about_it_has_changed(stack: Environment) -> None:
+    ran = migration(stack)
+    stack.edit(HEALTH, LINE, '    return JSONResponse({"ok": True, "line": 5})\n')
+    planned = stack.plan()
+    assert "apply deployment/somabrain: its source changed" in planned
+    assert "job/somabrain-migrate" not in planned
+    stack.fine("up")
+    assert life(stack) == {"ok": True, "line": 5}
+    assert stack.plan() == ""
+    assert migration(stack) == ran
+    ini = stack.root / "k8s/images/somabrain/alembic.ini"
+    ini.write_text(f"{ini.read_text()}# Of a release that is to come.\n")
+    assert "run job/somabrain-migrate: its inputs changed" in stack.plan()
+    stack.fine("up")
+    assert migration(stack) != ran
+    assert stack.plan() == ""
+    # One that somebody has removed has run for nobody.
+    stack.kubectl("-n", NAMESPACE, "delete", "job", "somabrain-migrate")
+    assert "run job/somabrain-migrate: is not in the cluster" in stack.plan()
+    stack.fine("up")
+    assert stack.plan() == ""
+
+
+def test_a_file_that_decides_about_the_migration_is_built_and_not_sent(stack: Environment) -> None:
+    ran = migration(stack)
+    with following(stack) as told:
+        start = len(told.lines)
+        stack.edit(f"{SOURCE}/schema.py", "VERSIONS = Path", "# Which are to come.\nVERSIONS = Path")
+        assert "build, answers after" in told.after(start, "schema.py: build", SHORT_S)
+    assert migration(stack) != ran
+    assert workload(stack)["why"] == ""
