@@ -18,7 +18,10 @@ SYNCED = (Synced(ROOT / "api/src", PurePosixPath("/code/src")),)
 BASE, API = Folder("base", ROOT / "base", runs=False), Folder("api", ROOT / "api", SYNCED, bases=("base",))
 IDLE = Folder("idle", ROOT / "idle", (Synced(ROOT / "idle/src", PurePosixPath("/x")),), runs=False)
 MANIFESTS = frozenset({ROOT / "k8s/dev", ROOT / "k8s/base.yaml"})
-PROJECT = Watched(ROOT / "pyproject.toml", ROOT / ".env", MANIFESTS, (BASE, API, IDLE))
+PROJECT = Watched(
+    *(ROOT / "pyproject.toml", ROOT / ".env", MANIFESTS, (BASE, API, IDLE)),
+    tests=frozenset({ROOT / "tests", ROOT / "api/src/checks"}),
+)
 
 WAYS = {
     "pyproject.toml": Kind.TABLE, ".env": Kind.ENV, ".env.example": Kind.IGNORED, "README.md": Kind.IGNORED,
@@ -26,6 +29,8 @@ WAYS = {
     "api/src/a.py": Kind.SYNC, "api/src/deep/b.html": Kind.SYNC, "api/src": Kind.SYNC, "api/srcs/a.py": Kind.BUILD,
     "api/requirements.lock": Kind.BUILD, "api/Dockerfile": Kind.BUILD, "api/prepare": Kind.BUILD,
     "api/src/Dockerfile": Kind.SYNC, "base/tool": Kind.BUILD, "idle/src/a.py": Kind.IGNORED,
+    "tests/a.py": Kind.TEST, "tests": Kind.TEST, "tests/__pycache__/a.pyc": Kind.IGNORED, "tests/a.py~": Kind.IGNORED,
+    "api/src/checks/a.py": Kind.SYNC, "testsuite/a.py": Kind.IGNORED,
 }  # fmt: skip
 TEMPORARY = (
     ".a.py.swp",
@@ -77,6 +82,8 @@ def test_what_either_ignore_file_leaves_out_is_not_sent_and_docker_s_not_built()
         )
         assert (way_of(ROOT / "api/src/a.py", seen).kind is Kind.SYNC) is not (git or docker)
         assert (way_of(ROOT / "api/x", seen).kind is Kind.BUILD) is not docker
+        tested = replace(seen, tests=frozenset({ROOT / "tests"}))
+        assert way_of(ROOT / "tests/out.txt", tested).kind is (Kind.IGNORED if git else Kind.TEST)
         assert way_of(ROOT / "api/Dockerfile", seen).kind is Kind.BUILD
 
 

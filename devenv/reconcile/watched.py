@@ -15,8 +15,11 @@ from devenv.reconcile.ways import Folder, Kind, Synced, Watched, nothing, way_of
 Stamp = tuple[int, int, int, int]  # of a file: while it stays, so does the content
 
 
-def watched(desired: Stack) -> Watched:
-    """Return what each file is to a project. On an existing cluster no file is sent: it gets there by an image."""
+def watched(desired: Stack, tests: frozenset[PurePath] = frozenset()) -> Watched:
+    """Return what each file is to a project, and to its `tests`.
+
+    On an existing cluster no file is sent: it gets there by an image.
+    """
     settings, project = desired.settings, desired.settings.project
     found, decisive = [], inputs.patterns(settings.root, project.gates.values())
     for name, image in desired.images.items():
@@ -37,13 +40,14 @@ def watched(desired: Stack) -> Watched:
         ),
         by_git=lambda path: gitignore.ignores(Path(path)),
         inputs=frozenset(pattern.base for pattern in decisive),
+        tests=tests,
         by_gate=lambda path: any(pattern.matches(path) for pattern in decisive),
     )
 
 
 def paths(of: Watched) -> list[Path]:
     """Return what to follow to hear of every change that has a way."""
-    found = (of.table, of.env_file, *of.manifests, *of.inputs, *(folder.path for folder in of.folders))
+    found = (of.table, of.env_file, *of.manifests, *of.inputs, *of.tests, *(folder.path for folder in of.folders))
     return [Path(path) for path in found]
 
 
