@@ -66,6 +66,33 @@ def test_what_can_name_no_image_is_wrong_usage(project: Environment, wrong: tupl
     assert told in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        (("--test", "none"), "no suite none in [tool.devenv.tests]; there are: "),
+        (("--", "-k", "x"), "hint: devenv dev --test SUITE -- ARGS"),
+        (("--test", "none", "--explain", "app/Dockerfile"), "no suite none"),
+    ],
+)
+def test_tests_that_the_loop_cannot_run_are_told_before_anything_is_begun(
+    project: Environment, wrong: tuple[str, ...], told: str
+) -> None:
+    done = project.run("dev", *wrong)
+    assert done.returncode == 2
+    assert told in done.stderr
+
+
+def test_a_file_that_a_suite_names_has_it_run_again(project: Environment) -> None:
+    file = project.root / "pyproject.toml"
+    (project.root / "checks").mkdir()
+    file.write_text(f'{file.read_text()}\n[tool.devenv.tests.more]\nrun = ["sh", "checks/all.sh"]\n')
+    (project.root / "checks/all.sh").touch()
+    for words, way in (((), "ignored"), (("--test", "more"), "test"), (("--test", "more", "--", "app"), "test")):
+        told = project.fine("dev", "--explain", "checks/all.sh", *words)
+        assert told.startswith(f"{way}: checks/all.sh"), words
+    assert project.fine("dev", "--explain", "checks/x", "--test", "more", "--", "checks").startswith("test: ")
+
+
 def test_no_docker_is_told_with_what_to_do(project: Environment) -> None:
     failed = project.run("up")
     assert failed.returncode == 1

@@ -60,6 +60,8 @@ def wanted(
     documents: list[Document] = DOCUMENTS,
     env_text: str | None = None,
     env_file: Mapping[str, str] = MappingProxyType({}),
+    inputs: Mapping[str, str] = MappingProxyType({}),
+    sources: Mapping[str, Source] = MappingProxyType(SOURCES),
     **changes: Any,
 ) -> Stack:
     values: dict[str, Any] = {
@@ -77,7 +79,7 @@ def wanted(
     } | changes
     settings = Settings(root=Path("/p"), file=Path("/p/pyproject.toml"), project=Project.model_validate(values))
     home = settings.project.namespace
-    return stack.make(settings, [Object.parse(d, home) for d in documents], SOURCES, env_file, env_text)
+    return stack.make(settings, [Object.parse(d, home) for d in documents], sources, env_file, env_text, inputs)
 
 
 def done(want: Stack) -> Observed:
@@ -389,6 +391,7 @@ def test_a_secret_that_all_pods_start_without_is_left_out_where_the_env_file_lac
     [
         ({"gates": ("job/none",)}, "job/none: no such object in k8s"),
         ({"gates": {"job/migrate": ("deployment/none",)}}, "deployment/none: no such object in k8s"),
+        ({"gates": [{"job": "job/migrate", "before": ["deployment/none"]}]}, "deployment/none: no such object in k8s"),
         ({"images": {}}, "gates: nothing waits for job/migrate, since no workload runs the same image"),
         ({"forwards": {"x": Forward(service="none", ports="1:1")}}, "forwards.x: no service/none in the manifests"),
         ({"forwards": {"x": Forward(service="api", ports="1:1")}}, "forwards.x: Service api has no port 1"),

@@ -1,5 +1,6 @@
 """Which way a changed file takes, over all small cases; what ignore files and editors have to do with it."""
 
+from dataclasses import replace
 from functools import partial
 from itertools import chain, combinations, product
 from pathlib import Path, PurePath, PurePosixPath
@@ -17,7 +18,10 @@ SYNCED = (Synced(ROOT / "api/src", PurePosixPath("/code/src")),)
 BASE, API = Folder("base", ROOT / "base", runs=False), Folder("api", ROOT / "api", SYNCED, bases=("base",))
 IDLE = Folder("idle", ROOT / "idle", (Synced(ROOT / "idle/src", PurePosixPath("/x")),), runs=False)
 MANIFESTS = frozenset({ROOT / "k8s/dev", ROOT / "k8s/base.yaml"})
-PROJECT = Watched(ROOT / "pyproject.toml", ROOT / ".env", MANIFESTS, (BASE, API, IDLE))
+PROJECT = Watched(
+    *(ROOT / "pyproject.toml", ROOT / ".env", MANIFESTS, (BASE, API, IDLE)),
+    tests=frozenset({ROOT / "tests", ROOT / "api/src/checks"}),
+)
 
 WAYS = {
     "pyproject.toml": Kind.TABLE, ".env": Kind.ENV, ".env.example": Kind.IGNORED, "README.md": Kind.IGNORED,
@@ -25,6 +29,8 @@ WAYS = {
     "api/src/a.py": Kind.SYNC, "api/src/deep/b.html": Kind.SYNC, "api/src": Kind.SYNC, "api/srcs/a.py": Kind.BUILD,
     "api/requirements.lock": Kind.BUILD, "api/Dockerfile": Kind.BUILD, "api/prepare": Kind.BUILD,
     "api/src/Dockerfile": Kind.SYNC, "base/tool": Kind.BUILD, "idle/src/a.py": Kind.IGNORED,
+    "tests/a.py": Kind.TEST, "tests": Kind.TEST, "tests/__pycache__/a.pyc": Kind.IGNORED, "tests/a.py~": Kind.IGNORED,
+    "api/src/checks/a.py": Kind.SYNC, "testsuite/a.py": Kind.IGNORED,
 }  # fmt: skip
 TEMPORARY = (
     ".a.py.swp",
@@ -76,7 +82,17 @@ def test_what_either_ignore_file_leaves_out_is_not_sent_and_docker_s_not_built()
         )
         assert (way_of(ROOT / "api/src/a.py", seen).kind is Kind.SYNC) is not (git or docker)
         assert (way_of(ROOT / "api/x", seen).kind is Kind.BUILD) is not docker
+        tested = replace(seen, tests=frozenset({ROOT / "tests"}))
+        assert way_of(ROOT / "tests/out.txt", tested).kind is (Kind.IGNORED if git else Kind.TEST)
         assert way_of(ROOT / "api/Dockerfile", seen).kind is Kind.BUILD
+
+
+def test_what_decides_about_a_gate_is_built_for_the_gate_has_to_run_before_it_is_used() -> None:
+    for inside, by_gate in product((True, False), repeat=2):
+        path = ROOT / ("api/src/schema.py" if inside else "sql/1.sql")
+        way = way_of(path, replace(PROJECT, by_gate=partial(said, by_gate)))
+        assert way.kind is (Kind.BUILD if by_gate else Kind.SYNC if inside else Kind.IGNORED)
+        assert ("gate" in way.why) is by_gate
 
 
 def test_of_several_roles_the_strongest_decides() -> None:

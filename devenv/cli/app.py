@@ -72,10 +72,17 @@ def up(
     output.status(result, form is Output.json)
 
 
-@app.command(epilog="Example: devenv dev --explain k8s/app/main.py")
+@app.command(
+    epilog="Example: devenv dev --test learning -- -k adaptation",
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": False},
+)
 @verb
 def dev(
     env: "Environment",
+    args: Annotated[list[str] | None, typer.Argument(help="Arguments for the suite, after --.")] = None,
+    test: Annotated[
+        str | None, typer.Option("--test", metavar="SUITE", help="Run this suite again after each change.")
+    ] = None,
     explain: Annotated[
         Path | None, typer.Option("--explain", metavar="PATH", help="Print which way a change of PATH takes, and end.")
     ] = None,
@@ -87,12 +94,15 @@ def dev(
     from devenv.commands.dev import explain as way_of
     from devenv.commands.loop import Person
 
+    if args and not test:
+        raise errors.UsageError("arguments are those of a suite\nhint: devenv dev --test SUITE -- ARGS")
     if explain:
-        way = way_of(env.settings, explain)
+        way = way_of(env, explain, test, args or [])
         output.plain(f"{way.kind.name.lower()}: {explain}: {way.why}")
         return
     with output.performing() as on_event:
-        dev(env, Person(on_event, output.log, output.error, partial(confirm, yes=yes, shared=True), hide_passwords))
+        person = Person(on_event, output.log, output.error, partial(confirm, yes=yes, shared=True), hide_passwords)
+        dev(env, person, test, args or [])
 
 
 @app.command(epilog="Example: devenv down --yes")

@@ -15,6 +15,7 @@ from devenv.forwarder.spec import AUTO
 from devenv.kube import client
 from devenv.kube.readiness import Level, Readiness
 from devenv.project import sources, stack
+from devenv.project.schema import Suite as Table
 from devenv.reconcile import forwards, observe
 from devenv.reconcile.environment import Environment
 from devenv.system import process, state
@@ -83,13 +84,19 @@ class Suite:
     folder: Path
 
 
+def known(env: Environment, name: str) -> Table:
+    """Return a suite as the table has it. Raise UsageError where it has none of this name."""
+    suites = env.project.tests
+    if name not in suites:
+        raise UsageError(f"no suite {name} in [tool.devenv.tests]; there are: {', '.join(suites) or 'none'}")
+    return suites[name]
+
+
 def suite(env: Environment, name: str, args: list[str], junit: Path | None, log: Log) -> Suite:
     """Return what runs a test suite against the stack."""
-    known = env.project.tests
-    if name not in known:
-        raise UsageError(f"no suite {name} in [tool.devenv.tests]; there are: {', '.join(known) or 'none'}")
+    table = known(env, name)
     report = [f"--junit-xml={junit.resolve()}"] if junit else []
-    argv = [*known[name].run, *report, *args]
-    values = exports(env, log, known[name].env)
+    argv = [*table.run, *report, *args]
+    values = exports(env, log, table.env)
     environment = {**os.environ, "PATH": process.search_path(), **values}
     return Suite([process.find(argv[0]), *argv[1:]], environment, env.settings.root)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
 
+from devenv.commands.retest import Retest
 from devenv.commands.up import up
 from devenv.errors import DevenvError, UsageError
 from devenv.project import settings as config
@@ -18,7 +19,7 @@ from devenv.reconcile import watched as project_files
 from devenv.reconcile.environment import Environment
 from devenv.reconcile.execute import OnEvent
 from devenv.reconcile.sync import Sent, Syncer
-from devenv.reconcile.ways import Kind, merged, way_of
+from devenv.reconcile.ways import Kind, Watched, merged, way_of
 from devenv.system import state
 from devenv.system.follow import Following
 
@@ -48,6 +49,7 @@ class Loop:
     env: Environment
     person: Person
     following: Following
+    tests: Retest | None = None  # what runs after each change that settled
     busy: bool = False  # with steps that an interrupt leaves half done
     whole: bool = False  # the stack was brought up to its end
     sent: bool = False  # the change under way has reached a container
@@ -70,9 +72,13 @@ class Loop:
         if way.kind is Kind.IGNORED:
             return
         self.what = [path for path, one in ways.items() if one.kind is not Kind.IGNORED]
+        if self.tests:
+            self.tests.end()
         start, self.sent = monotonic(), False
         try:
-            if way.kind is Kind.SYNC and self.whole:
+            if way.kind is Kind.TEST and self.whole:
+                how = ""
+            elif way.kind is Kind.SYNC and self.whole:
                 how = self.sync()
             else:
                 self.bring_up(again=not self.whole or way.kind in (Kind.TABLE, Kind.ENV))
@@ -85,6 +91,12 @@ class Loop:
         else:
             if how:
                 self.person.log(f"{self.shown(self.what)}: {how} after {monotonic() - start:.1f} s")
+            self.test_next()
+
+    def test_next(self) -> None:
+        """Have the suite run, for what it tests is in place."""
+        if self.tests:
+            self.tests.due = True
 
     def is_known(self, path: Path) -> bool:
         """Whether a path is the env-file with the settings that the stack has: the first `up` itself writes it."""
@@ -104,13 +116,15 @@ class Loop:
         desired = self.desired_and_followed()
         with self.working():
             up(self.env, self.person.on_event, lambda _: None, self.person.agreed, desired=desired)
-        of = project_files.watched(desired)
-        self.syncer, self.whole = Syncer(self.env, desired, of), True
+        self.syncer, self.whole = Syncer(self.env, desired, self.layout(desired)), True
+
+    def layout(self, desired: Stack) -> Watched:
+        return project_files.watched(desired, self.tests.files(self.env) if self.tests else frozenset())
 
     def desired_and_followed(self) -> Stack:
         """Return the stack as its files are now; what changes from now on is heard of."""
         desired = sources.load(self.env.settings)
-        of = project_files.watched(desired)
+        of = self.layout(desired)
         project_files.require_reachable(desired, of)
         others = self.following.follow(project_files.paths(of))
         return sources.load(self.env.settings) if others else desired  # it may have changed before it was followed

@@ -5,9 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from devenv.errors import UsageError
-from devenv.images.graph import File, Kind
+from devenv.images.graph import IGNORED, File, Kind
 
-IGNORED = {"__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis"}
 # What directs the build is read before it, through a link if it is one, and no .dockerignore leaves it out.
 DIRECTIONS = ("Dockerfile", "prepare", ".dockerignore")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from devenv.errors import CommandFailed, DevenvError
-from devenv.images import folder
+from devenv.images import folder, graph
 from devenv.system import process
 
 
@@ -85,7 +85,7 @@ def uncommitted(status: str, left_out: Callable[[str], bool]) -> list[str]:
     """
     lines = [(line[:2], line[3:]) for line in status.split("\0") if line]
     mine = [name for code, name in lines if not (code in NEW and left_out(name))]
-    return [name for name in mine if not folder.IGNORED & set(Path(name).parts)]
+    return [name for name in mine if not graph.IGNORED & set(Path(name).parts)]
 
 
 def origin(root: Path) -> str:

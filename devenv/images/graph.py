@@ -13,6 +13,7 @@ from devenv.system.digest import digest
 
 COMMON = "linux/amd64"  # the platform that is not in a tag
 BASE = "base"  # the image of the tool's own that projects build on
+IGNORED = {"__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis"}  # caches: no part of any folder
 REGISTRY = "devenv.local"  # a host that no resolver knows: such an image is never pulled by mistake
 
 

@@ -21,6 +21,8 @@ TTL = "ttlSecondsAfterFinished"  # of a Job
 SOURCE = "devenv/source"  # the hash of what we applied
 CHECKOUT = "devenv/checkout"  # on the namespace of a cluster of ours: the folder of the project that it belongs to
 CONFIG = "devenv/config"  # on a pod template: the hash of the ConfigMaps and Secrets that it reads
+INPUTS = "devenv/inputs"  # on a gate: the digest of the files that decide whether it runs again
+WRITTEN = "devenv/written"  # beside it: the hash of the object as the manifests have it, with their names of images
 RUNS = ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController", "Job", "CronJob", "Pod")
 RUN_AGAIN = ("Job", "Pod")  # of which hardly anything can be changed: the old one goes first
 # Never pruned or replaced: what holds data, and definitions, with which everybody's objects of their kind go.
@@ -128,6 +130,18 @@ class Object:
         return (self.meta.get("annotations") or {}).get(SOURCE)
 
     @property
+    def inputs(self) -> str:
+        """The digest of the files that decide whether it runs again, or an empty string where all of it does."""
+        return str((self.meta.get("annotations") or {}).get(INPUTS, ""))
+
+    @property
+    def said(self) -> tuple[str, ...]:
+        """What else decides of an object that has inputs: its manifest, and what its pods read."""
+        found = [self.meta.get("annotations") or {}]
+        found += [(t.get("metadata") or {}).get("annotations") or {} for t in pods.templates(self.raw)]
+        return tuple(str(a.get(key, "")) for a in found for key in (WRITTEN, CONFIG))
+
+    @property
     def leaves(self) -> bool:
         """Whether it is being deleted."""
         return bool(self.meta.get("deletionTimestamp"))
@@ -161,6 +175,15 @@ class Object:
             return self
         spec = {key: value for key, value in self.raw["spec"].items() if key != TTL}
         return Object(self.id, {**self.raw, "spec": spec})
+
+    def decided_by(self, inputs: str | None, written: str) -> "Object":
+        """Return the object with what decides whether it runs again, where that is not all of it."""
+        if not inputs:
+            return self
+        raw = deepcopy(self.raw)
+        annotations = raw["metadata"].get("annotations") or {}
+        raw["metadata"]["annotations"] = {**annotations, INPUTS: inputs, WRITTEN: written}
+        return Object(self.id, raw)
 
     def claimed(self, environment: str = "") -> "Object":
         """Return the object as we apply it: labelled as ours, and as the environment's, with its source's hash."""

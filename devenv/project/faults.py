@@ -70,7 +70,8 @@ def place(text: str, loc: tuple[Any, ...]) -> str:
 
 def header_line(lines: list[str], path: list[str]) -> int | None:
     wanted = f"[{'.'.join(path)}]"
-    return next((n for n, line in enumerate(lines) if line.replace('"', "").replace(" ", "").startswith(wanted)), None)
+    heads = (line.replace('"', "").replace(" ", "") for line in lines)
+    return next((n for n, head in enumerate(heads) if head.startswith((wanted, f"[{wanted}"))), None)
 
 
 def end_of_table(lines: list[str], start: int) -> int:

@@ -151,6 +151,20 @@ class Existing(Table):
     load_balancers: Annotated[tuple[ObjectName, ...], Field(alias="load-balancers")] = ()
 
 
+class Gate(Table):
+    """What is known of a gate: who waits for it, and the files that decide whether it runs again."""
+
+    before: tuple[Workload, ...] = ()  # where that is not said, the workloads with the same image
+    inputs: tuple[str, ...] = ()  # globs, from the table's folder; without any, all that its image is made of
+
+    @field_validator("inputs")
+    @classmethod
+    def from_the_folder(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if any(not PurePosixPath(text).parts or PurePosixPath(text).is_absolute() for text in value):
+            raise ValueError("are no paths from the folder of the table")
+        return value
+
+
 class Suite(Table):
     """A test suite: the command that runs it, and settings of its own."""
 
@@ -169,8 +183,7 @@ class Project(Table):
     namespace_labels: Annotated[dict[str, str], Field(alias="namespace-labels")] = {}
     manifests: Path
     env_file: Annotated[Path, Field(alias="env-file")] = Path(".env")
-    # Jobs, and what waits for each; where that is not said, the workloads with the same image.
-    gates: dict[Workload, tuple[Workload, ...]] = {}
+    gates: dict[Workload, Gate] = {}  # Jobs that others wait for
     ready_within_s: Annotated[float, Field(alias="ready-within-s", gt=0, strict=True)] = 300.0
     # Whether `up` keeps the images for the next cluster's node, unpacked, once it has made one.
     preload: Annotated[bool, Field(strict=True)] = True
@@ -185,9 +198,26 @@ class Project(Table):
 
     @field_validator("gates", mode="before")
     @classmethod
-    def named_alone(cls, value: Any) -> Any:
-        alone = isinstance(value, list | tuple) and all(isinstance(gate, str) for gate in value)
-        return {gate: () for gate in value} if alone else value
+    def by_name(cls, value: Any) -> Any:
+        """Return the gates by their names: they may be listed, and what waits for one may be all that is said of it."""
+        if isinstance(value, dict):
+            return {name: {"before": gate} if isinstance(gate, list | tuple) else gate for name, gate in value.items()}
+        if not isinstance(value, list | tuple):
+            return value
+        tables = [gate if isinstance(gate, dict) else {"job": gate} for gate in value]
+        names = [gate.get("job") for gate in tables]
+        if not all(isinstance(name, str) for name in names) or len({*names}) < len(names):
+            raise ValueError(
+                'has to list each gate once, as "job/NAME" or { job = "job/NAME", inputs = ["FOLDER/**"] }'
+            )
+        return {gate["job"]: {key: value for key, value in gate.items() if key != "job"} for gate in tables}
+
+    @field_validator("gates")
+    @classmethod
+    def of_jobs(cls, value: dict[str, Gate]) -> dict[str, Gate]:
+        if other := [name for name, gate in value.items() if gate.inputs and not name.startswith("job/")]:
+            raise ValueError(f"inputs decide whether a Job runs again; {', '.join(other)} is none")
+        return value
 
     def opened(self, environment: str | None) -> tuple[str, ...]:
         """The contexts that the file itself names, which need no further word of the person: that of an environment is

@@ -16,6 +16,7 @@ from urllib.parse import quote
 from pydantic import ValidationError
 
 from devenv.errors import UsageError
+from devenv.project import inputs
 from devenv.project.faults import listed, place, told
 from devenv.project.schema import Environment, Image, Project, Table
 
@@ -135,6 +136,9 @@ def missing_files(settings: Settings) -> Iterator[Fault]:
         for sync in image.sync:
             if image.build and not (settings.path(image.build) / sync.from_).exists():
                 yield ("images", name, "sync"), f"{image.build}/{sync.from_}: no such file or folder"
+    for name, gate in project.gates.items():
+        for text in inputs.missing(settings.root, gate):
+            yield ("gates", name, "inputs"), f"{text}: no such file in the table's folder"
     if project.tls and project.tls.ca_bundle and not settings.path(project.tls.ca_bundle).is_file():
         yield ("tls", "ca-bundle"), f"{project.tls.ca_bundle}: no such file"
 

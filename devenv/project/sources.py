@@ -13,7 +13,7 @@ from devenv.images import daemon
 from devenv.images.folder import read_folder
 from devenv.images.graph import Source
 from devenv.kube.objects import Object
-from devenv.project import envfile, manifests, stack
+from devenv.project import envfile, inputs, manifests, stack
 from devenv.project.schema import Image
 from devenv.project.settings import Settings
 from devenv.project.stack import Stack
@@ -27,7 +27,9 @@ GOARCH = {"x86_64": "amd64", "aarch64": "arm64"}  # Docker has Go's names of pro
 def load(settings: Settings) -> Stack:
     """Read all that the wanted state is made of. Changes nothing."""
     env_file, env_text = environment(settings)
-    return stack.make(settings, manifests.objects(settings), image_sources(settings), env_file, env_text)
+    objects, images = manifests.objects(settings), image_sources(settings)
+    decisive = inputs.digests(settings.root, settings.project.gates)
+    return stack.make(settings, objects, images, env_file, env_text, decisive)
 
 
 def image_sources(settings: Settings) -> dict[str, Source]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from types import MappingProxyType
 
 from devenv.errors import UsageError
 from devenv.forwarder.spec import ForwardSpec
@@ -96,7 +97,7 @@ class Stack:
         if obj in self.gates:
             return []
         ours, named = {self.ref(name) for name in self.wanted_images}, self.settings.project.gates
-        waits = {gate: {find(self.objects, name) for name in named[str(gate.id)]} for gate in self.gates}
+        waits = {gate: {find(self.objects, name) for name in named[str(gate.id)].before} for gate in self.gates}
         return [g for g, waiting in waits.items() if obj in waiting or (not waiting and g.images & obj.images & ours)]
 
     @property
@@ -112,8 +113,12 @@ def make(
     sources: Mapping[str, Source],
     env_file: Mapping[str, str],
     env_text: str | None,
+    inputs: Mapping[str, str] = MappingProxyType({}),
 ) -> Stack:
-    """Return the desired state. Raise UsageError for what the parts do not agree on."""
+    """Return the desired state. Raise UsageError for what the parts do not agree on.
+
+    `inputs` has the digest of the files that decide about a gate, for the gates that have some.
+    """
     project, written = settings.project, [*objects]
     images = resolve(sources)
     # For each repository that the manifests may name, the image of the project that stands for it.
@@ -122,7 +127,8 @@ def make(
     aliases = {name: tuple(sorted(i for i in used if repository(i) == repo)) for repo, name in names.items()}
     wanted = tuple(name for name in project.images if aliases.get(name))
     refs = {repo: nodes_ref(settings, images[name]) for repo, name in names.items() if name in wanted}
-    everything = [*secrets_of(settings, written, env_file), *(o.with_images(refs).kept() for o in written)]
+    ours = [o.with_images(refs).kept().decided_by(inputs.get(str(o.id)), of_value(o.raw)) for o in written]
+    everything = [*secrets_of(settings, written, env_file), *ours]
     forwards, node_ports = forwards_of(settings, everything)
     if project.tls and (fault := ingress_fault(settings, project.tls, everything)):
         raise UsageError(f"{settings.file}: tls: {fault}")
@@ -132,8 +138,8 @@ def make(
         project.namespace, project.namespace_labels, {} if project.context else {CHECKOUT: str(settings.root)}
     )
     claimed = prepared([home, *everything, *node_ports.values()], project.name)
-    ours = {o.id: o for o in claimed}
-    routes = {name: ours[service.id] for name, service in node_ports.items()}
+    by_id = {o.id: o for o in claimed}
+    routes = {name: by_id[service.id] for name, service in node_ports.items()}
     made = Stack(settings, images, wanted, tuple(claimed), forwards, env_file, env_text, aliases, routes)
     if idle := [str(gate.id) for gate in made.gates if not any(gate in made.gates_before(o) for o in made.workloads)]:
         raise UsageError(
@@ -159,7 +165,7 @@ def nodes_ref(settings: Settings, image: Image) -> str:
 def gated(settings: Settings) -> list[str]:
     """Return the names of the gates and of all that is said to wait for one."""
     gates = settings.project.gates
-    return [*gates, *(name for waiting in gates.values() for name in waiting)]
+    return [*gates, *(name for gate in gates.values() for name in gate.before)]
 
 
 def namespace(name: str, labels: Mapping[str, str], annotations: Mapping[str, str] | None = None) -> Object:

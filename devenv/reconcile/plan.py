@@ -125,8 +125,22 @@ def change(obj: Object, observed: Observed) -> str:
     if why := observed.differences.fixed.get(obj.id):
         return f"cannot be changed in place{'' if obj.kind in KEPT else ', and is replaced'}: {why}"
     if observed.sources[obj.id] != obj.source:
-        return "its source changed"
+        return new_source(obj, observed.living.get(obj.id), observed.readiness.get(obj.id))
     return observed.differences.drifted.get(obj.id, "")
+
+
+def new_source(obj: Object, there: Object | None, ready: Readiness | None) -> str:
+    """Return why an object whose source is another has to be applied.
+
+    One with inputs of its own that has ended keeps its verdict, whatever its images have become. While it runs there is
+    none: then it is those that may never come to one.
+    """
+    if not (obj.inputs and there and there.inputs):
+        return "its source changed"
+    if obj.inputs != there.inputs:
+        return "its inputs changed"
+    ended = ready is not None and ready.level in (Level.READY, Level.FAILED)
+    return "" if ended and obj.said == there.said else "its source changed"
 
 
 def object_steps(

@@ -6,7 +6,7 @@ from pathlib import Path, PurePath
 from devenv.errors import UsageError
 from devenv.images import folder as folders
 from devenv.images.graph import File
-from devenv.project import gitignore, manifests
+from devenv.project import gitignore, inputs, manifests
 from devenv.project.stack import Stack
 from devenv.reconcile.targets import unreachable
 from devenv.reconcile.tree import Tree
@@ -15,10 +15,13 @@ from devenv.reconcile.ways import Folder, Kind, Synced, Watched, nothing, way_of
 Stamp = tuple[int, int, int, int]  # of a file: while it stays, so does the content
 
 
-def watched(desired: Stack) -> Watched:
-    """Return what each file is to a project. On an existing cluster no file is sent: it gets there by an image."""
+def watched(desired: Stack, tests: frozenset[PurePath] = frozenset()) -> Watched:
+    """Return what each file is to a project, and to its `tests`.
+
+    On an existing cluster no file is sent: it gets there by an image.
+    """
     settings, project = desired.settings, desired.settings.project
-    found = []
+    found, decisive = [], inputs.patterns(settings.root, project.gates.values())
     for name, image in desired.images.items():
         if (path := image.source.folder) is None or image.source.own:
             continue
@@ -36,12 +39,16 @@ def watched(desired: Stack) -> Watched:
             if path.is_relative_to(f.path)
         ),
         by_git=lambda path: gitignore.ignores(Path(path)),
+        inputs=frozenset(pattern.base for pattern in decisive),
+        tests=tests,
+        by_gate=lambda path: any(pattern.matches(path) for pattern in decisive),
     )
 
 
 def paths(of: Watched) -> list[Path]:
     """Return what to follow to hear of every change that has a way."""
-    return [Path(path) for path in (of.table, of.env_file, *of.manifests, *(folder.path for folder in of.folders))]
+    found = (of.table, of.env_file, *of.manifests, *of.inputs, *of.tests, *(folder.path for folder in of.folders))
+    return [Path(path) for path in found]
 
 
 def require_reachable(desired: Stack, of: Watched) -> None:
@@ -59,8 +66,10 @@ class Files:
     """The files of an image's folder that are sent, read again only where they changed."""
 
     def __init__(self, of: Watched, folder: Folder) -> None:
-        # What .dockerignore leaves out is not among what is asked about.
-        self._of, self._folder, self._home = replace(of, by_docker=nothing), folder, Path(folder.path)
+        # What .dockerignore leaves out is not among what is asked about. What decides about a gate lies in the
+        # containers too, and is new there by a new image.
+        self._of = replace(of, by_docker=nothing, by_gate=nothing)
+        self._folder, self._home = folder, Path(folder.path)
         self._read: dict[str, tuple[Stamp, File]] = {}
 
     def chosen(self, name: str) -> bool:

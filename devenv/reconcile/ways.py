@@ -20,7 +20,7 @@ RESTART = Then()
 class Kind(IntEnum):
     """The ways, in the order in which one does the work of those before it."""
 
-    IGNORED, SYNC, BUILD, MANIFEST, ENV, TABLE = range(6)
+    IGNORED, TEST, SYNC, BUILD, MANIFEST, ENV, TABLE = range(7)
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,9 @@ class Watched:
     folders: tuple[Folder, ...] = ()
     by_docker: Callable[[PurePath], bool] = field(default=nothing, compare=False)  # what .dockerignore leaves out
     by_git: Callable[[PurePath], bool] = field(default=nothing, compare=False)  # what .gitignore does
+    inputs: frozenset[PurePath] = frozenset()  # files and folders that decide about gates
+    by_gate: Callable[[PurePath], bool] = field(default=nothing, compare=False)  # which of their files do
+    tests: frozenset[PurePath] = frozenset()  # files and folders of the suite that runs after each change
 
     @property
     def live(self) -> frozenset[str]:
@@ -94,6 +97,11 @@ def way_of(path: PurePath, watched: Watched) -> Way:
     found = [of_image(path, folder, watched) for folder in watched.folders if path.is_relative_to(folder.path)]
     if any(path.is_relative_to(one) for one in watched.manifests):
         found.append(Way(Kind.MANIFEST, "the manifests are read from it"))
+    if watched.by_gate(path):
+        # Sent into containers alone it would be there before the gate has run.
+        found.append(Way(Kind.BUILD, "decides whether a gate runs again"))
+    if any(path.is_relative_to(one) for one in watched.tests) and not watched.by_git(path):
+        found.append(Way(Kind.TEST, "the suite of tests is read from it"))
     return merged(found) if found else Way(Kind.IGNORED, "nothing of the stack is made of it")
 
 

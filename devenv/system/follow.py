@@ -17,6 +17,7 @@ class Following:
         self._changed, self._condition = set[Path](), threading.Condition()
         self._stop, self._paths = threading.Event(), frozenset[Path]()
         self._error: Exception | None = None
+        self._woken = False
 
     def follow(self, paths: Iterable[Path], anew: bool = False) -> bool:
         """Follow these from now on, and no others; return whether these are others than before, or it is `anew`.
@@ -63,6 +64,12 @@ class Following:
             self._changed.update(paths)
             self._condition.notify_all()
 
+    def wake(self) -> None:
+        """Have the next `take`, or the one that waits, return at once."""
+        with self._condition:
+            self._woken = True
+            self._condition.notify_all()
+
     def follows(self, path: Path) -> bool:
         """Whether a path is one of those named, and not only in one of them."""
         return path in self._paths
@@ -73,12 +80,14 @@ class Following:
         return bool(self._changed)
 
     def take(self, within_s: float) -> frozenset[Path]:
-        """Return what has changed since the last call, all at once; nothing where that is nothing for so long.
+        """Return what has changed since the last call, all at once; nothing where that is nothing for so long, or until
+        it is woken.
 
         Raise DevenvError where the system does not tell of changes.
         """
         with self._condition:
-            self._condition.wait_for(lambda: self._changed or self._error, within_s)
+            self._condition.wait_for(lambda: self._changed or self._error or self._woken, within_s)
+            self._woken = False
             if self._error:
                 raise DevenvError(f"files cannot be followed: {self._error}") from self._error
             taken, self._changed = frozenset(self._changed), set()

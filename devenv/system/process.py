@@ -56,11 +56,13 @@ def run(
     log: Path | None = None,
     within_s: float = 60,
     cancel: Cancel | None = None,
+    holds: bool = True,
 ) -> str:
     """Run a program to its end and return its standard output; with `log`, both streams go there instead.
 
     `stdin` is what the child reads: bytes, or an iterable of chunks; what that raises is raised here. Raises
     CommandFailed, or TimedOut after `within_s` seconds. Whatever the end, the child and its own children are dead then.
+    Our locks are held until it has ended too, unless it is none of their affair.
     """
     cancel = cancel or Cancel()
     if cancel.requested:
@@ -68,7 +70,7 @@ def run(
     environment = {**os.environ, "PATH": search_path(), **(env or {})}
     with TemporaryFile() as out, TemporaryFile() as err, open_log(log) as logged:
         child = subprocess.Popen(
-            argv, cwd=cwd, env=environment, stdin=subprocess.PIPE, pass_fds=tuple(_held),
+            argv, cwd=cwd, env=environment, stdin=subprocess.PIPE, pass_fds=tuple(_held) if holds else (),
             stdout=logged or out, stderr=logged or err, start_new_session=True,
         )  # fmt: skip
         cancel.add(child, kill)

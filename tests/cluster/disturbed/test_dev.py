@@ -6,8 +6,10 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import httpx
+import psutil
 
 from tests.cluster.environment import SHORT_S, Environment
 from tests.cluster.service import NAMESPACE, answers, pods
@@ -40,8 +42,8 @@ class Told:
 
 
 @contextmanager
-def following(env: Environment) -> Iterator[Told]:
-    child = env.start("dev", "--yes")
+def following(env: Environment, *words: str) -> Iterator[Told]:
+    child = env.start("dev", "--yes", *words)
     try:
         told = Told(child)
         told.after(0, "following its files", SHORT_S)
@@ -153,3 +155,97 @@ def test_pods_that_are_ahead_of_their_image_are_replaced_by_up(stack: Environmen
     stack.fine("up")
     assert life(stack) == {"ok": True}
     assert stack.plan() == ""
+
+
+def migration(env: Environment) -> str:
+    """Return the UID of the migration's Job: another one has run again."""
+    job = json.loads(env.kubectl("-n", NAMESPACE, "get", "job", "somabrain-migrate", "-o", "json"))
+    assert {c["type"]: c["status"] for c in job["status"]["conditions"]}["Complete"] == "True"
+    return str(job["metadata"]["uid"])
+
+
+def test_the_migration_runs_again_only_when_what_decides_about_it_has_changed(stack: Environment) -> None:
+    ran = migration(stack)
+    stack.edit(HEALTH, LINE, '    return JSONResponse({"ok": True, "line": 5})\n')
+    planned = stack.plan()
+    assert "apply deployment/somabrain: its source changed" in planned
+    assert "job/somabrain-migrate" not in planned
+    stack.fine("up")
+    assert life(stack) == {"ok": True, "line": 5}
+    assert stack.plan() == ""
+    assert migration(stack) == ran
+    ini = stack.root / "k8s/images/somabrain/alembic.ini"
+    ini.write_text(f"{ini.read_text()}# Of a release that is to come.\n")
+    assert "run job/somabrain-migrate: its inputs changed" in stack.plan()
+    stack.fine("up")
+    assert migration(stack) != ran
+    assert stack.plan() == ""
+    # One that somebody has removed has run for nobody.
+    stack.kubectl("-n", NAMESPACE, "delete", "job", "somabrain-migrate")
+    assert "run job/somabrain-migrate: is not in the cluster" in stack.plan()
+    stack.fine("up")
+    assert stack.plan() == ""
+
+
+def test_a_file_that_decides_about_the_migration_is_built_and_not_sent(stack: Environment) -> None:
+    ran = migration(stack)
+    with following(stack) as told:
+        start = len(told.lines)
+        stack.edit(f"{SOURCE}/schema.py", "VERSIONS = Path", "# Which are to come.\nVERSIONS = Path")
+        assert "build, answers after" in told.after(start, "schema.py: build", SHORT_S)
+    assert migration(stack) != ran
+    assert workload(stack)["why"] == ""
+
+
+LOOP = """echo $$ >pid
+curl --fail --silent "$SOMA_API_URL/healthz" >>seen && echo >>seen
+while [ -e hold ]; do sleep 0.1; done
+! [ -e broken ] || { echo "it is broken" >&2; exit 3; }
+"""
+
+
+LOOP_TABLE = """[tool.devenv.tests.loop]
+run = ["sh", "loop.sh"]
+
+[tool.devenv.tests.service]"""
+
+
+def another(root: Path, comment: str) -> int:
+    """Change the suite's own file, and return the process that it runs in then."""
+    before = (root / "pid").read_text()
+    (root / "loop.sh").write_text(f"{LOOP}{comment}\n")
+    eventually(lambda: (root / "pid").read_text() not in (before, ""), CHANGED_S, "it runs again")
+    return int((root / "pid").read_text())
+
+
+def test_a_suite_runs_after_each_change_that_settled(stack: Environment) -> None:
+    root = stack.root
+    stack.edit("pyproject.toml", "[tool.devenv.tests.service]", LOOP_TABLE)
+    (root / "loop.sh").write_text(LOOP)
+    with following(stack, "--test", "loop") as told:
+        told.after(0, "loop: passed after")
+        start = len(told.lines)
+        stack.edit(HEALTH, LINE, '    return JSONResponse({"ok": True, "line": 1})\n')
+        told.after(start, "loop: passed after")
+        last = (root / "seen").read_text().splitlines()[-1]
+        assert json.loads(last) == {"ok": True, "line": 1}, "it has seen the new code"
+        # What does not settle is not tested.
+        start, runs = len(told.lines), (root / "seen").read_text()
+        stack.edit(HEALTH, '    return JSONResponse({"ok": True, "line": 1})\n', "    return {\n")
+        told.after(start, "health.py: line")
+        stack.edit(HEALTH, "    return {\n", LINE)
+        told.after(start, "loop: passed after")
+        assert len((root / "seen").read_text().splitlines()) == len(runs.splitlines()) + 1
+        # A change of the suite's own file runs it again, and ends the run that there is.
+        (root / "hold").touch()
+        start, held = len(told.lines), another(root, "# held")
+        (root / "broken").touch()
+        assert another(root, "# broken") != held
+        assert not psutil.pid_exists(held)
+        (root / "hold").unlink()
+        assert "exit code 3" in told.after(start, "loop: ")
+        told.after(start, "it is broken")
+        (root / "hold").touch()
+        held = another(root, "# held again")
+    assert told.child.returncode == 0, "".join(told.lines)
+    assert not psutil.pid_exists(held)
