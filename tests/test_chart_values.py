@@ -160,6 +160,17 @@ def test_the_database_s_volume_backup_and_subnets_are_the_values() -> None:
     assert operator["ObjectStore/postgres"]["spec"]["configuration"]["destinationPath"] == "s3://ours/x"
 
 
+def test_the_authority_of_the_database_s_certificate_is_read_where_the_values_say() -> None:
+    for value, name in (("", "postgres-ca"), ("of-the-provider", "of-the-provider")):
+        seen = with_values("prod", postgres={"caConfigMap": value})
+        for workload in (API, "Job/somabrain-migrate"):
+            spec = spec_of(seen, workload)
+            (volume,) = (v for v in spec["volumes"] if v["name"] == "postgres-ca")
+            assert volume["configMap"] == {"name": name, "optional": True}
+            mounts = [c["volumeMounts"] for c in (spec["initContainers"][0], spec["containers"][0])]
+            assert all({"name": "postgres-ca", "mountPath": "/etc/postgres-ca"} in mount for mount in mounts)
+
+
 @pytest.mark.parametrize(
     ("environment", "value", "said"),
     [

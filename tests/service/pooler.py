@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 import psycopg
 import pytest
 
+from devenv.certificates.x509 import Pair
 from tests.service.programs import START_S, silent_port
 
 # It refuses to be root; tests may run as root.
@@ -30,11 +31,18 @@ max_client_conn = 200
 auth_type = scram-sha-256
 auth_file = {folder}/users
 """
+ENCRYPTED = """client_tls_sslmode = require
+client_tls_cert_file = {folder}/certificate
+client_tls_key_file = {folder}/key
+"""
 
 
 @contextmanager
-def pooled(dsn: str, sessions: int) -> Iterator[str]:
-    """Yield the address of a database by way of a pooler, which shares so many sessions among all who ask."""
+def pooled(dsn: str, sessions: int, served: Pair | None = None) -> Iterator[str]:
+    """Yield the address of a database by way of a pooler, which shares so many sessions among all who ask.
+
+    With a certificate to serve, it refuses whoever does not encrypt.
+    """
     parts = urlsplit(dsn)
     with silent_port() as free:
         listen = free
@@ -42,7 +50,12 @@ def pooled(dsn: str, sessions: int) -> Iterator[str]:
     folder = Path(tempfile.mkdtemp())
     try:
         values = {"host": parts.hostname, "port": parts.port, "listen": listen, "folder": folder, "sessions": sessions}
-        (folder / "pgbouncer.ini").write_text(CONFIGURATION.format(**values))
+        text = CONFIGURATION
+        if served:
+            text += ENCRYPTED
+            (folder / "certificate").write_text(served.certificate)
+            (folder / "key").write_text(served.key)
+        (folder / "pgbouncer.ini").write_text(text.format(**values))
         (folder / "users").write_text(f"{quoted(parts.username)} {quoted(parts.password)}\n")
         with running(folder) as process:
             await_answer(there, process, folder / "log")

@@ -20,6 +20,7 @@ from psycopg import OperationalError
 from sqlalchemy.exc import DBAPIError
 
 from somabrain import roles
+from somabrain.authority import advised
 from somabrain.database import in_transaction_mode, migration_engine
 from somabrain.errors import reason
 from somabrain.schema import Revisions, Standing
@@ -104,7 +105,7 @@ def main() -> int:
         return 1
     except Exception as error:
         if lost(error):
-            print(f"Postgres could not be reached or was lost: {reason(error)}", file=sys.stderr)
+            print(f"Postgres could not be reached or was lost: {advised(reason(error))}", file=sys.stderr)
             return TRY_AGAIN
         if state_of(error) == LOCKED:
             print(f"the tables were in use for {PATIENCE_S:g} s: {reason(error)}", file=sys.stderr)
