@@ -118,6 +118,21 @@ def test_an_overlay_is_rendered_by_plain_kubectl(environment: str) -> None:
     assert seen == sorted(name_of(o) for o in objects(environment))
 
 
+@pytest.mark.parametrize("environment", RELEASED)
+def test_a_later_release_by_hand_forces_its_jobs_and_applies_everything(environment: str) -> None:
+    """The commands of docs/production.md; tests/cluster/gentle/test_by_hand.py gives them to an API server."""
+    text = (CHECKOUT / "docs/production.md").read_text()
+    chosen = re.findall(r"^kubectl apply (--force )?--selector app(!?=)(\S+) -f release.yaml$", text, re.MULTILINE)
+    assert [force for force, *_ in chosen] == ["--force ", "", "--force "]
+    seen, forced, plain = objects(environment), set[str](), set[str]()
+    for force, operator, label in chosen:
+        found = {name_of(o) for o in seen if (o["metadata"].get("labels", {}).get("app") == label) is (operator == "=")}
+        (forced if force else plain).update(found)
+    assert forced == {name_of(o) for o in seen if o["kind"] == "Job"}
+    assert forced | plain == set(map(name_of, seen))
+    assert plain & forced == {"Job/somabrain-migrate"}  # which is as wanted by then
+
+
 @pytest.mark.parametrize("name", ["full-stack.yaml", "ingress.yaml"])
 def test_a_file_to_apply_by_hand_is_the_one_that_the_overlays_render(name: str) -> None:
     by_hand = [(name_of(o), o) for o in yaml.safe_load_all((CHECKOUT / "k8s" / name).read_text())]
