@@ -42,6 +42,8 @@ jq --raw-input --null-input --arg namespace "$namespace" '
         },
         secret("somabrain-postgres"; $postgres),
         secret("somabrain-secrets"; {SOMABRAIN_POSTGRES_DSN: $dsn, SOMABRAIN_API_TOKEN: env("SOMABRAIN_API_TOKEN")}),
-        (if $app then secret("somabrain-app"; {SOMABRAIN_POSTGRES_DSN: $app}) else empty end)
+        (if $app then secret("somabrain-app"; {SOMABRAIN_POSTGRES_DSN: $app}) else empty end),
+        # Nor a token of the admin, without which no tenant is deleted.
+        ($file.SOMABRAIN_ADMIN_TOKEN // "" | select(. != "") | secret("somabrain-admin"; {SOMABRAIN_ADMIN_TOKEN: .}))
     ]}
 ' <.env

@@ -148,8 +148,9 @@ def test_the_database_s_volume_backup_and_subnets_are_the_values() -> None:
     (claim,) = internal["StatefulSet/postgres"]["spec"]["volumeClaimTemplates"]
     assert claim["spec"]["storageClassName"] == "fast"
     assert claim["spec"]["resources"] == {"requests": {"storage": "20Gi"}}
-    managed = with_values("prod", postgres={"cidrs": ["10.1.2.0/24"]})
-    assert managed["NetworkPolicy/to-postgres"]["spec"]["egress"][0]["to"] == [{"ipBlock": {"cidr": "10.1.2.0/24"}}]
+    managed = with_values("prod", postgres={"cidrs": ["10.1.2.0/24"], "ports": [5432, 6432]})
+    (rule,) = managed["NetworkPolicy/to-postgres"]["spec"]["egress"]
+    assert rule == {"to": [{"ipBlock": {"cidr": "10.1.2.0/24"}}], "ports": [{"port": 5432}, {"port": 6432}]}
     postgres = {"source": "operator", "backup": "s3://ours/x", "storage": "20Gi", "storageClass": "fast"}
     refs = [*IMAGES["prod"], reference("postgresql")]
     operator = charted("prod", *images(refs), postgres=postgres)
@@ -157,6 +158,17 @@ def test_the_database_s_volume_backup_and_subnets_are_the_values() -> None:
     assert cluster["storage"] == {"size": "20Gi", "storageClass": "fast"}
     assert cluster["walStorage"] == {"size": "10Gi", "storageClass": "fast"}
     assert operator["ObjectStore/postgres"]["spec"]["configuration"]["destinationPath"] == "s3://ours/x"
+
+
+def test_the_authority_of_the_database_s_certificate_is_read_where_the_values_say() -> None:
+    for value, name in (("", "postgres-ca"), ("of-the-provider", "of-the-provider")):
+        seen = with_values("prod", postgres={"caConfigMap": value})
+        for workload in (API, "Job/somabrain-migrate"):
+            spec = spec_of(seen, workload)
+            (volume,) = (v for v in spec["volumes"] if v["name"] == "postgres-ca")
+            assert volume["configMap"] == {"name": name, "optional": True}
+            mounts = [c["volumeMounts"] for c in (spec["initContainers"][0], spec["containers"][0])]
+            assert all({"name": "postgres-ca", "mountPath": "/etc/postgres-ca"} in mount for mount in mounts)
 
 
 @pytest.mark.parametrize(
@@ -174,6 +186,7 @@ def test_the_database_s_volume_backup_and_subnets_are_the_values() -> None:
         ("prod", "autoscaling.maxReplicas=2", "autoscaling: minReplicas is above maxReplicas"),
         ("prod", 'postgres.storage="2Gi"', "postgres.storage, postgres.storageClass: have no effect"),
         ("dev", 'postgres.cidrs=["10.0.0.0/8"]', "postgres.cidrs: has no effect"),
+        ("dev", "postgres.ports=[6432]", "postgres.ports: has no effect"),
         ("dev", f'postgres.backup="{BACKUP}"', "postgres.backup: has no effect"),
         ("prod", 'postgres.source="operator"', "at '/postgres/backup': minLength"),
         ("dev", 'ingress.className="nginx"', "ingress.className: has no effect without ingress.host"),

@@ -256,6 +256,8 @@ EXISTING = f"""{WHOLE}
 [tool.devenv.existing]
 manifests = "shared"
 env = {{ TOKEN = "${{env.TOKEN}}" }}
+[tool.devenv.existing.secrets.more]
+KEY = "${{env.TOKEN}}"
 """
 
 
@@ -269,3 +271,11 @@ def test_a_cluster_that_exists_has_its_own_manifests_and_settings(tmp_path: Path
     own = settings.load(write(tmp_path, WHOLE), {}, {}).project
     assert project.manifests == (Path("shared") if context else own.manifests)
     assert project.env == (own.env | {"TOKEN": "${env.TOKEN}"} if context else own.env)
+    assert project.secrets == (own.secrets | {"more": {"KEY": "${env.TOKEN}"}} if context else own.secrets)
+
+
+def test_a_reference_in_a_secret_of_a_cluster_that_exists_is_checked(tmp_path: Path) -> None:
+    (tmp_path / "shared").mkdir()
+    file = write(tmp_path, EXISTING.replace('KEY = "${env.TOKEN}"', 'KEY = "${run}"'))
+    with pytest.raises(UsageError, match=r"existing.secrets.more.KEY: a reference is not known"):
+        settings.load(file, {}, {})

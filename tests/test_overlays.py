@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -117,6 +118,21 @@ def test_an_overlay_is_rendered_by_plain_kubectl(environment: str) -> None:
     assert seen == sorted(name_of(o) for o in objects(environment))
 
 
+@pytest.mark.parametrize("environment", RELEASED)
+def test_a_later_release_by_hand_forces_its_jobs_and_applies_everything(environment: str) -> None:
+    """The commands of docs/production.md; tests/cluster/gentle/test_by_hand.py gives them to an API server."""
+    text = (CHECKOUT / "docs/production.md").read_text()
+    chosen = re.findall(r"^kubectl apply (--force )?--selector app(!?=)(\S+) -f release.yaml$", text, re.MULTILINE)
+    assert [force for force, *_ in chosen] == ["--force ", "", "--force "]
+    seen, forced, plain = objects(environment), set[str](), set[str]()
+    for force, operator, label in chosen:
+        found = {name_of(o) for o in seen if (o["metadata"].get("labels", {}).get("app") == label) is (operator == "=")}
+        (forced if force else plain).update(found)
+    assert forced == {name_of(o) for o in seen if o["kind"] == "Job"}
+    assert forced | plain == set(map(name_of, seen))
+    assert plain & forced == {"Job/somabrain-migrate"}  # which is as wanted by then
+
+
 @pytest.mark.parametrize("name", ["full-stack.yaml", "ingress.yaml"])
 def test_a_file_to_apply_by_hand_is_the_one_that_the_overlays_render(name: str) -> None:
     by_hand = [(name_of(o), o) for o in yaml.safe_load_all((CHECKOUT / "k8s" / name).read_text())]
@@ -191,7 +207,11 @@ def test_the_operator_s_postgres_is_three_with_backups_and_its_own_credentials(t
         for container in containers(seen[name]["spec"]["template"]):
             for variable in container.get("env", ()):
                 source = variable.get("valueFrom", {}).get("secretKeyRef", {}).get("name")
-                others = {"SOMABRAIN_API_TOKEN": "somabrain-secrets", "SOMABRAIN_APP_DSN": "somabrain-app"}
+                others = {
+                    "SOMABRAIN_API_TOKEN": "somabrain-secrets",
+                    "SOMABRAIN_ADMIN_TOKEN": "somabrain-admin",
+                    "SOMABRAIN_APP_DSN": "somabrain-app",
+                }
                 expected = others.get(variable["name"], "postgres-app")
                 assert source in (None, expected), variable
 
@@ -296,3 +316,25 @@ def test_the_migration_is_told_the_api_s_address_where_there_is_one(rendered: li
     (migrate,) = job["spec"]["containers"]
     (own,) = (v["valueFrom"]["secretKeyRef"] for v in migrate["env"] if v["name"] == "SOMABRAIN_APP_DSN")
     assert own == {"name": "somabrain-app", "key": "SOMABRAIN_POSTGRES_DSN", "optional": True}
+
+
+def test_the_admin_s_token_is_the_api_s_alone_and_its_secret_may_be_missing(rendered: list[Document]) -> None:
+    source = {"name": "somabrain-admin", "key": "SOMABRAIN_ADMIN_TOKEN", "optional": True}
+    for name, template in pods(rendered):
+        for container in containers(template):
+            env = {v["name"]: v for v in container.get("env") or ()}
+            if (name, container["name"]) != ("Deployment/somabrain", "somabrain"):
+                assert "SOMABRAIN_ADMIN_TOKEN" not in env
+            elif env["SOMABRAIN_DISABLE_AUTH"]["value"] == "true":  # empty: none is asked for
+                assert env["SOMABRAIN_ADMIN_TOKEN"] == {"name": "SOMABRAIN_ADMIN_TOKEN", "value": ""}
+            else:
+                assert env["SOMABRAIN_ADMIN_TOKEN"]["valueFrom"] == {"secretKeyRef": source}
+
+
+def test_devenv_makes_the_admin_s_token_where_others_reach_the_cluster() -> None:
+    project = Project.model_validate(tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["tool"]["devenv"])
+    token = {"SOMABRAIN_ADMIN_TOKEN": "${env.SOMABRAIN_ADMIN_TOKEN}"}
+    assert project.existing.secrets == {"somabrain-admin": token}
+    assert token.items() <= project.existing.env.items()
+    assert "somabrain-admin" not in project.secrets
+    assert "SOMABRAIN_ADMIN_TOKEN=<generated>" in (CHECKOUT / ".env.example").read_text().splitlines()

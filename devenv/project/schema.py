@@ -147,6 +147,7 @@ class Existing(Table):
 
     manifests: Path | None = None
     env: dict[Variable, str] = {}
+    secrets: dict[ObjectName, dict[SecretKey, str]] = {}
     # Services that may have an address of the provider's. None of another cluster than this machine's, unless named.
     load_balancers: Annotated[tuple[ObjectName, ...], Field(alias="load-balancers")] = ()
 

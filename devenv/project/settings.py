@@ -80,7 +80,11 @@ def on_existing(project: Project) -> Project:
     if project.context is None:
         return project
     return project.model_copy(
-        update={"manifests": own.manifests or project.manifests, "env": {**project.env, **own.env}}
+        update={
+            "manifests": own.manifests or project.manifests,
+            "env": {**project.env, **own.env},
+            "secrets": {**project.secrets, **own.secrets},
+        }
     )
 
 
@@ -185,13 +189,15 @@ def texts(project: Project) -> list[tuple[tuple[str, ...], str]]:
     found: list[tuple[tuple[str, ...], str]] = [(("env", key), text) for key, text in project.env.items()]
     found += [(("existing", "env", key), text) for key, text in project.existing.env.items()]
     found += [(("secrets", s, key), text) for s, data in project.secrets.items() for key, text in data.items()]
+    own = project.existing.secrets
+    found += [(("existing", "secrets", s, key), text) for s, data in own.items() for key, text in data.items()]
     found += [(("tests", t, "env", k), text) for t, suite in project.tests.items() for k, text in suite.env.items()]
     return found
 
 
 def unknown_references(project: Project, where: tuple[str, ...], text: str) -> list[str]:
     known = {"name", "namespace", *(f"forwards.{name}" for name in project.forwards)}
-    if where[0] != "secrets":  # a new word each time would be a new Secret each time
+    if "secrets" not in where[:2]:  # a new word each time would be a new Secret each time
         known.add("run")
     names = [name.removesuffix(AS_URL) for name in REFERENCE.findall(text)]
     unknown = [name for name in names if name not in known and not name.startswith("env.")]

@@ -66,6 +66,15 @@ def test_the_api_s_role_has_a_secret_where_the_file_has_its_password(tmp_path: P
     assert {**conninfo_to_dict(dsn), **wanted} == conninfo_to_dict(dsn)
 
 
+def test_the_admin_s_token_has_a_secret_where_the_file_has_one(tmp_path: Path) -> None:
+    for line, names in (("", ()), ("SOMABRAIN_ADMIN_TOKEN=\n", ()), ("SOMABRAIN_ADMIN_TOKEN='of all'\n", ("of all",))):
+        done = made(tmp_path, f"{OTHERS}POSTGRES_PASSWORD=x\n{line}")
+        assert done.returncode == 0, done.stderr
+        items = json.loads(done.stdout)["items"]
+        found = [item["data"] for item in items if item["metadata"]["name"] == "somabrain-admin"]
+        assert tuple(b64decode(data["SOMABRAIN_ADMIN_TOKEN"]).decode() for data in found) == names
+
+
 @pytest.mark.parametrize("password", ["plain", "p@ss/w#rd?:%41", "ü x", "&=+;$,[]{}|\\^`~!*()"])
 def test_a_dsn_holds_any_password_and_no_program_is_given_it_as_an_argument(tmp_path: Path, password: str) -> None:
     text = f"POSTGRES_USER='u@x'\nPOSTGRES_DB='d/b'\nSOMABRAIN_API_TOKEN=t\nPOSTGRES_PASSWORD='{password}'\n"

@@ -116,7 +116,7 @@ def test_no_workload_is_long_unready_after_a_start_of_its_node() -> None:
 
 def test_passwords_are_generated_and_in_no_file_of_the_repository() -> None:
     example = (ROOT / ".env.example").read_text().splitlines()
-    made = ("POSTGRES_PASSWORD", "SOMABRAIN_APP_PASSWORD", "SOMABRAIN_API_TOKEN")
+    made = ("POSTGRES_PASSWORD", "SOMABRAIN_APP_PASSWORD", "SOMABRAIN_API_TOKEN", "SOMABRAIN_ADMIN_TOKEN")
     assert {f"{key}=<generated>" for key in made} <= set(example)
     assert {"POSTGRES_USER=somabrain", "POSTGRES_DB=somabrain"} <= set(example)
     assert ".env" in (ROOT / ".gitignore").read_text().splitlines()

@@ -17,6 +17,9 @@
 {{- if and $values.availability (has .name (list "Deployment/somabrain" "Deployment/sb-opa")) -}}
 {{- $_ := set $spec "topologySpreadConstraints" (include "somabrain.spread" .object.metadata.name | fromYamlArray) -}}
 {{- end -}}
+{{- with $values.postgres.caConfigMap -}}
+{{- range $volume := $spec.volumes }}{{ if eq $volume.name "postgres-ca" }}{{ $_ := set $volume.configMap "name" $values.postgres.caConfigMap }}{{ end }}{{ end -}}
+{{- end -}}
 {{- $_ := include "somabrain.workload" (dict "object" .object "wanted" $wanted) -}}
 {{- if and .root.Release.IsInstall (eq .name "Job/somabrain-migrate") }}{{ $_ := include "somabrain.before-all" $spec }}{{ end -}}
 {{- end -}}

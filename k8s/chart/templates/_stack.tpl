@@ -29,7 +29,9 @@
 {{- end -}}
 {{- if and (ne $source "internal") (hasKey $values.workloads "postgres") }}{{ fail "workloads.postgres: has no effect with this postgres.source" }}{{ end -}}
 {{- if and (eq $source "managed") (or $values.postgres.storage $values.postgres.storageClass) }}{{ fail "postgres.storage, postgres.storageClass: have no effect with postgres.source managed" }}{{ end -}}
-{{- if and (ne $source "managed") $values.postgres.cidrs }}{{ fail "postgres.cidrs: has no effect without postgres.source managed" }}{{ end -}}
+{{- range $key := list "cidrs" "ports" -}}
+{{- if and (ne $source "managed") (get $values.postgres $key) }}{{ fail (printf "postgres.%s: has no effect without postgres.source managed" $key) }}{{ end -}}
+{{- end -}}
 {{- if and (ne $source "operator") $values.postgres.backup }}{{ fail "postgres.backup: has no effect without postgres.source operator" }}{{ end -}}
 {{- range $key := list "issuer" "className" "tlsSecret" "annotations" -}}
 {{- if and (get $values.ingress $key) (not $values.ingress.host) }}{{ fail (printf "ingress.%s: has no effect without ingress.host" $key) }}{{ end -}}
@@ -112,9 +114,9 @@ app.kubernetes.io/part-of: {{ .root.Chart.Name }}
 {{- end -}}
 {{- else if eq .name "ObjectStore/postgres" -}}
 {{- $_ := set $object.spec.configuration "destinationPath" $wanted.backup -}}
-{{- else if and $wanted.cidrs (eq .name "NetworkPolicy/to-postgres") -}}
-{{- $to := list -}}
-{{- range $wanted.cidrs }}{{ $to = append $to (dict "ipBlock" (dict "cidr" .)) }}{{ end -}}
-{{- $_ := set (index $object.spec.egress 0) "to" $to -}}
+{{- else if and (eq $wanted.source "managed") (eq .name "NetworkPolicy/to-postgres") -}}
+{{- $rule := index $object.spec.egress 0 -}}
+{{- if $wanted.cidrs }}{{ $to := list }}{{ range $wanted.cidrs }}{{ $to = append $to (dict "ipBlock" (dict "cidr" .)) }}{{ end }}{{ $_ := set $rule "to" $to }}{{ end -}}
+{{- if $wanted.ports }}{{ $ports := list }}{{ range $wanted.ports }}{{ $ports = append $ports (dict "port" (int .)) }}{{ end }}{{ $_ := set $rule "ports" $ports }}{{ end -}}
 {{- end -}}
 {{- end -}}

@@ -50,8 +50,8 @@ def test_passwords_are_made_once_private_and_never_the_example_s(stack: Environm
     assert file.stat().st_mode & 0o777 == 0o600
     values = dict(line.split("=", 1) for line in file.read_text().splitlines() if not line.startswith("#"))
     assert len(values["POSTGRES_PASSWORD"]) >= 32
-    made = {values[key] for key in ("POSTGRES_PASSWORD", "SOMABRAIN_APP_PASSWORD", "SOMABRAIN_API_TOKEN")}
-    assert len(made | {"<generated>"}) == 4
+    keys = ("POSTGRES_PASSWORD", "SOMABRAIN_APP_PASSWORD", "SOMABRAIN_API_TOKEN", "SOMABRAIN_ADMIN_TOKEN")
+    assert len({values[key] for key in keys} | {"<generated>"}) == 5
 
 
 @pytest.mark.parametrize("suite", ["learning", "service"])

@@ -26,6 +26,11 @@ def test_the_whole_stack_passes_its_learning_suite_on_three_nodes(foreign: Forei
         # Others reach this cluster: the API asks for its token, and no Service has an address outside.
         asked = httpx.post(f"http://127.0.0.1:{ports['api']}/recall", json={"query": "x"}, trust_env=False)
         assert asked.status_code == 401
+        exported = json.loads(env.fine("env", "--format", "json", *flags(foreign)))
+        for name, status in (("SOMABRAIN_API_TOKEN", 403), ("SOMABRAIN_ADMIN_TOKEN", 200)):
+            bearer = {"Authorization": f"Bearer {exported[name]}", "X-Tenant-ID": "nobody"}
+            url = f"http://127.0.0.1:{ports['api']}/tenant"
+            assert httpx.delete(url, headers=bearer, trust_env=False).status_code == status
         services = json.loads(foreign.kubectl("get", "services", "--all-namespaces", "--output", "json"))["items"]
         assert {s["spec"]["type"] for s in services} <= {"ClusterIP", "NodePort", "ExternalName"}
         assert " passed" in env.fine("test", "learning", *flags(foreign))

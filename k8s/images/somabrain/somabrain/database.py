@@ -13,6 +13,7 @@ from somabrain.settings import Settings
 ANSWER_S = 5.0
 CONNECT_S = 2
 PREPARED_AFTER = 5  # uses of a statement (psycopg's own default)
+LOOKS = 10
 
 
 class BoundedConnection(psycopg.Connection[Any]):
@@ -87,3 +88,20 @@ def migration_engine(dsn: str) -> Engine:
         poolclass=NullPool,
         use_native_hstore=False,
     )
+
+
+def in_transaction_mode(dsn: str) -> bool:
+    """Whether a pooler gives the same session to two connections that are open at the same time.
+
+    Postgres itself never does, nor does a pooler in session mode. Others may be using a pooler's sessions, so a single
+    look may miss it.
+    """
+
+    def session(connection: psycopg.Connection[Any]) -> object:
+        return connection.execute("SELECT pg_backend_pid()").fetchone()
+
+    def connect() -> psycopg.Connection[Any]:
+        return psycopg.connect(dsn, connect_timeout=CONNECT_S, prepare_threshold=None, autocommit=True)
+
+    with connect() as one, connect() as two:
+        return any(session(one) == session(two) for _ in range(LOOKS))

@@ -20,7 +20,8 @@ from psycopg import OperationalError
 from sqlalchemy.exc import DBAPIError
 
 from somabrain import roles
-from somabrain.database import migration_engine
+from somabrain.authority import advised
+from somabrain.database import in_transaction_mode, migration_engine
 from somabrain.errors import reason
 from somabrain.schema import Revisions, Standing
 from somabrain.schema import state_of as state_of_schema
@@ -28,6 +29,11 @@ from somabrain.schema import state_of as state_of_schema
 TRY_AGAIN = 75
 LOCKED = "55P03"  # lock_not_available (Postgres, appendix A): a lock was not had within lock_timeout
 PATIENCE_S, PAUSE_S = 240.0, 2.0  # for a backup that reads every table; requests go on in the pauses
+# Its lock and its limits are a session's: with a pooler's sessions they would be left to others, or held for ever.
+POOLED = (
+    "SOMABRAIN_POSTGRES_DSN leads to a pooler in transaction mode, and a migration needs a session of its own: give it"
+    " the address of the database itself, and the API's in the Secret somabrain-app"
+)
 HERE = Path(__file__).parent.parent
 
 
@@ -86,18 +92,20 @@ def main() -> int:
         print("SOMABRAIN_POSTGRES_DSN is missing: wanted postgresql://…", file=sys.stderr)
         return 1
     try:
+        if in_transaction_mode(os.environ["SOMABRAIN_POSTGRES_DSN"]):
+            raise ValueError(POOLED)
         if later := ahead():
             said = f"the schema is at {later}, of a later release, and works with this one: nothing to do"
         else:
             upgrade()
             said = "the schema is at head"
         print(of_the_api())
-    except ValueError as error:  # of the revisions or the role: where it was raised tells nobody more
+    except ValueError as error:  # of the address, the revisions or the role: where it was raised tells nobody more
         print(f"the migration failed: {error}", file=sys.stderr)
         return 1
     except Exception as error:
         if lost(error):
-            print(f"Postgres could not be reached or was lost: {reason(error)}", file=sys.stderr)
+            print(f"Postgres could not be reached or was lost: {advised(reason(error))}", file=sys.stderr)
             return TRY_AGAIN
         if state_of(error) == LOCKED:
             print(f"the tables were in use for {PATIENCE_S:g} s: {reason(error)}", file=sys.stderr)

@@ -7,6 +7,8 @@ import time
 
 import psycopg
 
+from somabrain.authority import advised
+
 PAUSE_S = 0.2
 
 
@@ -16,7 +18,7 @@ def answers(dsn: str) -> str | None:
         with psycopg.connect(dsn, connect_timeout=2) as connection:
             connection.execute("SELECT 1")
     except psycopg.Error as error:
-        return " ".join(str(error).split()) or type(error).__name__
+        return advised(" ".join(str(error).split()) or type(error).__name__)
     return None
 
 
