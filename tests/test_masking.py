@@ -77,7 +77,7 @@ def test_who_and_where_in_a_secret_and_words_are_shown(key: str, value: str) -> 
     assert secret_of(document("Secret", stringData={key: value})) == set()
 
 
-@given(st.text(min_size=6).filter(str.strip))
+@given(st.text(min_size=6).filter(lambda text: len(text.strip()) >= masking.SHORTEST))
 def test_no_form_of_a_secret_is_left_in_what_is_told(secret: str) -> None:
     masking.forget()
     masking.hide([secret])
@@ -85,6 +85,11 @@ def test_no_form_of_a_secret_is_left_in_what_is_told(secret: str) -> None:
     encoded = [b64encode(form.encode()).decode() for form in (text, f"{text}\n", secret)]
     for form in (text, quote(text, safe=""), json.dumps(text)[1:-1], *encoded):
         assert masking.masked(f"<{form}>") == "<***>"
+
+
+def test_what_is_too_short_is_a_part_of_words() -> None:
+    masking.hide(["t", "token"])
+    assert masking.masked("the token") == "the token"
 
 
 def test_a_line_of_a_long_text_is_hidden_and_its_marker_is_not() -> None:

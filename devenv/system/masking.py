@@ -7,6 +7,7 @@ from threading import Lock
 from typing import Any
 from urllib.parse import quote
 
+SHORTEST = 6  # a shorter text is a part of too many words
 LONG = 16  # a line of a text of several is looked for where it has as many characters
 
 _forms: tuple[str, ...] = ()  # every form in which they may be told, the longest first: one may begin with another
@@ -31,7 +32,7 @@ def forget() -> None:
 def forms(secret: str) -> Iterator[str]:
     """Yield how a secret may be written: as it is, in a URL, in JSON, in a Secret's data, and each long line of it."""
     text = secret.strip()
-    if not text:
+    if len(text) < SHORTEST:
         return
     # A Secret's data has the text's last line break too; that is another end of the same.
     for whole in (text, f"{text}\n", secret):
