@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from devenv.system import masking
 from tests import fitness
 from tests.cluster import registry as registries
 from tests.cluster.environment import CHECKOUT, LOGS, MARK, STATE, Environment, copied, free_ports
@@ -35,6 +36,13 @@ def _nothing_left() -> Iterator[None]:
     """What devenv remembers of the clusters of the tests goes when they are gone."""
     yield
     shutil.rmtree(STATE, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_hidden() -> Iterator[None]:
+    """What a test reads of secrets is hidden in its own output alone."""
+    yield
+    masking.forget()
 
 
 @pytest.fixture

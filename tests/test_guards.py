@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from devenv.errors import DevenvError, Forbidden, Invalid, Unreachable
 from devenv.kube.objects import Object
 from devenv.kube.readiness import Level, Readiness
-from devenv.reconcile.guards import order
+from devenv.reconcile.differences import refusal
+from devenv.reconcile.guards import order, removal
 from devenv.reconcile.plan import make_plan
 from tests.test_plan import DOCUMENTS, done, names, runs, wanted
 
@@ -92,3 +94,54 @@ def test_once_all_is_there_nothing_is_left_to_do() -> None:
     want = wanted([*DOCUMENTS, HOOK, LEADS, definition(), webhook("example.com"), THING])
     ready = {o.id: Readiness(Level.READY, str(o.id)) for o in want.awaited}
     assert make_plan(want, replace(done(want), readiness=ready)) == ()
+
+
+def test_what_goes_needs_nothing_that_went_before() -> None:
+    group = "apiregistration.k8s.io/v1"
+    api = document(group, "APIService", "v1.example.com", spec={"service": SERVICE})
+    going = [Object.parse(d, "shop") for d in (webhook("example.com"), THING, api, HOOK, LEADS, SETTING)]
+    turns = [["hooks"], ["one"], ["v1.example.com"], ["hook", "hook", "setting"]]
+    for some in permutations(going):
+        assert [sorted(o.id.name for o in tier) for tier in removal(some)] == turns
+    assert removal([]) == ()
+    found = done(wanted())
+    plan = make_plan(wanted(), replace(found, orphans=tuple(reversed(going))))
+    assert [step.name for step in plan][:3] == [
+        "delete validatingwebhookconfiguration/hooks",
+        "delete thing/one",
+        "delete apiservice/v1.example.com",
+    ]
+    last = {step.name: step.needs for step in plan}["delete deployment/hook"]
+    assert {"delete thing/one", "delete apiservice/v1.example.com"} <= {*last}
+
+
+DENIED = 'apply thing/one: admission webhook "a.example.com" denied the request: colour is not red'
+SILENT = 'apply thing/one: failed calling webhook "a.example.com": connect: connection refused'
+
+
+@pytest.mark.parametrize(
+    ("error", "guarded", "kind"),
+    [
+        (DevenvError(DENIED), False, "invalid"),
+        (Forbidden(DENIED), False, "invalid"),
+        (Invalid(DENIED), False, "invalid"),
+        (DevenvError(DENIED), True, ""),
+        (Invalid(DENIED), True, ""),
+        (Unreachable(SILENT), False, ""),
+        (Unreachable(SILENT), True, ""),
+        (Invalid("apply thing/one: Thing one is invalid: spec: Invalid value: 1: field is immutable"), True, "fixed"),
+        (Invalid("apply thing/one: Thing one is invalid: spec.size: Required value"), True, "invalid"),
+    ],
+)
+def test_a_webhook_that_is_away_or_that_changes_too_does_not_hold_its_own_repair_up(
+    error: DevenvError, guarded: bool, kind: str
+) -> None:
+    found, why = refusal(error, guarded)
+    assert found == kind
+    assert ("colour is not red" in why) is (kind == "invalid" and "colour" in str(error))
+
+
+@pytest.mark.parametrize("error", [Unreachable("etcdserver: leader changed"), Forbidden("things is forbidden")])
+def test_what_is_no_verdict_on_an_object_is_raised(error: DevenvError) -> None:
+    with pytest.raises(type(error)):
+        refusal(error, guarded=True)

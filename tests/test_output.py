@@ -5,9 +5,10 @@ from contextlib import ExitStack
 
 import pytest
 
-from devenv.cli import masking, output
+from devenv.cli import output
 from devenv.reconcile.actions import Action, Step
 from devenv.reconcile.execute import Event
+from devenv.system import masking
 
 ODD = "--tag a:b: use :smile: [red]x[/red] [/] [bold"
 
@@ -38,4 +39,4 @@ def test_a_password_is_masked_unless_it_was_asked_for(
     assert json.loads(capsys.readouterr().out) == {"a": ["x ***", 1, None]}
     output.table(("A", "B"), [('hunt"er2', "c")])
     assert capsys.readouterr().out == "A    B\n***  c\n"
-    masking.hide([])
+    masking.forget()

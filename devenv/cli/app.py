@@ -19,6 +19,8 @@ from devenv.cli.timings import Timings, Trace, shown
 from devenv.errors import DevenvError
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
     from devenv.reconcile.environment import Environment
 
 app = typer.Typer(
@@ -229,6 +231,8 @@ def test(
 def main() -> None:
     """Run the command line. Errors that a user can act on are shown as they are; bugs keep their traceback."""
     code: Any = 0
+    sys.excepthook = fault
+    threading.excepthook = lambda seen: fault(seen.exc_type, seen.exc_value, seen.exc_traceback)
     # What ends a job of a CI is to leave as little behind as Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -243,6 +247,15 @@ def main() -> None:
         output.error(str(error))
         code = error.exit_code
     leave(code if isinstance(code, int) else 0)
+
+
+def fault(kind: type[BaseException], error: BaseException | None, trace: "TracebackType | None") -> None:
+    """Print the traceback of a bug, without the secrets that its message may repeat."""
+    import traceback
+
+    from devenv.system.masking import masked
+
+    typer.echo(masked("".join(traceback.format_exception(kind, error, trace))), err=True, nl=False)
 
 
 def leave(code: int) -> None:

@@ -83,10 +83,10 @@ def settings(
 
 
 def hide_passwords(of: "Settings") -> None:
-    from devenv.cli import masking
     from devenv.project import sources
+    from devenv.system import masking
 
-    masking.hide(sources.passwords(of))
+    masking.hide(sources.passwords(of, os.environ))
 
 
 def verb(

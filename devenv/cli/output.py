@@ -11,8 +11,8 @@ from threading import Lock
 from time import time
 from typing import TYPE_CHECKING, Any
 
-from devenv.cli.masking import masked, without_passwords
 from devenv.cluster.state import Cluster
+from devenv.system.masking import masked, without_passwords
 
 if TYPE_CHECKING:
     from rich.console import Console

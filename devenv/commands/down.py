@@ -1,20 +1,23 @@
 """The end of an environment: a kind cluster goes with all its data; from a cluster that exists goes what we applied."""
 
 from collections.abc import Callable
+from contextlib import suppress
 
 from devenv.certificates import secret
 from devenv.cluster import kind
 from devenv.cluster.state import Cluster
-from devenv.errors import DevenvError
+from devenv.errors import DevenvError, TimedOut
 from devenv.kube.objects import KEPT, Object
 from devenv.project import manifests
 from devenv.project.stack import namespace
 from devenv.reconcile import forwards, runs
 from devenv.reconcile.environment import Environment
+from devenv.reconcile.guards import removal
 from devenv.reconcile.rollout import Waiter
 from devenv.system import state
 from devenv.system.cancel import Cancel
 
+OPERATOR_WITHIN_S = 30.0  # to take its finalizer from a custom resource
 GONE_WITHIN_S = 180.0  # pods have their grace period, volumes are let go
 
 
@@ -60,8 +63,16 @@ def remove_applied(env: Environment, log: Callable[[str], None]) -> list[str]:
     found = api.ours(project.name, objects, places - spaces).values()
     # What lies in a namespace of ours goes with it, and what is KEPT goes no other way.
     apart = [o for o in found if o.kind not in KEPT and not (api.is_namespaced(o) and o.id.namespace in spaces)]
-    gone = [*sorted(apart, key=lambda o: not api.is_namespaced(o)), *ours]
-    for obj in gone:
-        api.delete(obj)
+    # But a custom resource that goes with it is not to outlive its operator.
+    apart += [o for o in found if o.is_custom and o not in apart]
+    tiers = removal([*apart, *ours])
+    for tier in tiers:
+        # Namespaces come last: nothing apart is to be looked for in one that is gone.
+        for obj in sorted(tier, key=lambda o: (o in ours, not api.is_namespaced(o))):
+            api.delete(obj)
+        if tier is not tiers[-1]:
+            with suppress(TimedOut):  # an operator that does not do its part is told of at the end
+                waiter.await_gone(tier, OPERATOR_WITHIN_S)
+    gone = [obj for tier in tiers for obj in tier]
     waiter.await_gone(gone, GONE_WITHIN_S)
     return [*secured, *(str(o.id) for o in gone)]

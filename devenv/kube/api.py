@@ -7,10 +7,12 @@ from datetime import UTC, datetime
 from urllib.parse import urlencode
 
 from devenv.errors import Conflict, DevenvError, Forbidden, NoSuchKind, NoSuchNamespace, NotFound
+from devenv.kube import secrecy
 from devenv.kube.client import ANYTHING, JSON, Client
 from devenv.kube.discovery import Discovery
 from devenv.kube.kinds import Kind
 from devenv.kube.objects import KEPT, MANAGER, Document, Id, Object, selector
+from devenv.system import masking
 from devenv.system.state import Folder
 
 APPLY = "application/apply-patch+yaml"  # JSON is YAML
@@ -39,7 +41,9 @@ class Api:
         return kind.path(obj.id.namespace or self.namespace, obj.id.name, **query)
 
     def _parsed(self, raw: Document) -> Object:
-        return Object.parse(raw, self.namespace)
+        found = Object.parse(raw, self.namespace)
+        masking.hide(secrecy.of_object(found))  # its pods may print it, and so may a difference to it
+        return found
 
     def is_namespaced(self, obj: Object) -> bool:
         """Whether objects of its kind are in namespaces, as this cluster says; a kind that it does not serve may be."""

@@ -1,7 +1,7 @@
 """Requests to the API server, by the environment's own kubeconfig; its refusals in our words."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
@@ -13,6 +13,7 @@ from devenv.errors import Conflict, DevenvError, Forbidden, Invalid, NotFound, U
 from devenv.kube import access
 from devenv.kube.access import Access
 from devenv.kube.address import KubeconfigError
+from devenv.system import masking
 from devenv.system.state import Folder
 
 if TYPE_CHECKING:
@@ -127,13 +128,20 @@ class Client:
 
 def read(kubeconfig: Path) -> Access:
     try:
-        return access.read(kubeconfig)
+        found = access.read(kubeconfig)
     except FileNotFoundError:
         raise DevenvError(f"{kubeconfig}: no such file\nhint: devenv up") from None
     except KubeconfigError as error:
         raise DevenvError(f"{kubeconfig}: {error}\nhint: devenv up") from error
     except OSError as error:
         raise DevenvError(f"{kubeconfig}: {error}") from error
+    # What answers in the API server's place may repeat what it was asked with.
+    masking.hide(text.rpartition(" ")[2] for text in (*credentials(found.headers), *credentials(found.proxy_headers)))
+    return found
+
+
+def credentials(headers: Mapping[str, str]) -> Iterator[str]:
+    return (text for name, text in headers.items() if name.lower().endswith("authorization"))
 
 
 def pool(to: Access) -> "PoolManager":

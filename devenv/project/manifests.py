@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from devenv.errors import UsageError
-from devenv.kube import documents, pods
+from devenv.kube import documents, pods, secrecy
 from devenv.kube.documents import Fault
 from devenv.kube.objects import RUNS, Id, Object
 from devenv.project.settings import Settings
-from devenv.system import process
+from devenv.system import masking, process
 
 KUSTOMIZATION = ("kustomization.yaml", "kustomization.yml", "Kustomization")  # as kustomize itself looks for it
 MANIFEST_SUFFIXES = (".yaml", ".yml", ".json")  # as kubectl apply -f takes them of a folder
@@ -109,6 +109,7 @@ def parsed(texts: Mapping[str, str], home: str) -> list[Object]:
             if obj.id in found:
                 raise UsageError(f"{place}: {obj.id} is there twice, first in {found[obj.id][1]}")
             found[obj.id] = (obj, place)
+            masking.hide(secrecy.of_object(obj))
     return [obj for obj, _ in found.values()]
 
 

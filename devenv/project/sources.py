@@ -1,26 +1,24 @@
 """The project's files, read: manifests (in manifests.py), images' folders, the env-file. What they mean: stack.py."""
 
 import platform
-import re
 import tomllib
+from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 from devenv.errors import DevenvError, UsageError
 from devenv.images import daemon
 from devenv.images.folder import read_folder
 from devenv.images.graph import Source
+from devenv.kube import secrecy
 from devenv.kube.objects import Object
 from devenv.project import envfile, inputs, manifests, stack
 from devenv.project.schema import Image
 from devenv.project.settings import Settings
 from devenv.project.stack import Stack
+from devenv.system import masking
 
-PASSWORD = re.compile(r"pass(word|wd|phrase)|token|secret|credential|(^|[-_.])(api|private|access)?key$", re.IGNORECASE)
-# A password such as `postgres` is a word that names and reasons need.
-WORD = re.compile(r".{0,5}|[A-Za-z]{0,11}")
 GOARCH = {"x86_64": "amd64", "aarch64": "arm64"}  # Docker has Go's names of processors
 
 
@@ -29,7 +27,9 @@ def load(settings: Settings) -> Stack:
     env_file, env_text = environment(settings)
     objects, images = manifests.objects(settings), image_sources(settings)
     decisive = inputs.digests(settings.root, settings.project.gates)
-    return stack.make(settings, objects, images, env_file, env_text, decisive)
+    desired = stack.make(settings, objects, images, env_file, env_text, decisive)
+    masking.hide(secrecy.of_objects(desired.objects))  # those of the table too
+    return desired
 
 
 def image_sources(settings: Settings) -> dict[str, Source]:
@@ -80,8 +80,11 @@ def environment(settings: Settings) -> tuple[dict[str, str], str | None]:
     return values(example, text), text
 
 
-def passwords(settings: Settings) -> set[str]:
-    """Return what no message may show: the values of settings and secrets whose names say that they are passwords."""
+def passwords(settings: Settings, environ: Mapping[str, str]) -> set[str]:
+    """Return what no message may show: the values of settings and secrets whose names say that they are passwords.
+
+    The caller's environment counts: a renderer, a credential plugin or a suite has it, and may print it.
+    """
     try:
         found = [environment(settings)[0]]
     except UsageError:  # told where they are needed
@@ -90,18 +93,9 @@ def passwords(settings: Settings) -> set[str]:
     found += [*project.secrets.values(), *project.existing.secrets.values(), project.env, project.existing.env]
     found += [*(s.env for s in project.tests.values())]
     found += [image.args for image in project.images.values()]
-    named = {text for data in found for key, text in data.items() if PASSWORD.search(key)}
-    named |= {password for data in found for text in data.values() for password in of_url(text)}
-    return {text for text in named if not WORD.fullmatch(text) and "${" not in text}
-
-
-def of_url(text: str) -> set[str]:
-    """Return the password in a URL, as it stands there and as it is; nothing where there is none."""
-    try:
-        password = urlsplit(text).password or ""
-    except ValueError:  # its host is none
-        return set()
-    return {password, unquote(password)} - {""}
+    # `…_TOKEN_FILE` and the like name a file, and messages do so too.
+    found.append({key: text for key, text in environ.items() if not (text.startswith("/") and Path(text).exists())})
+    return {text for data in found for text in secrecy.named(data)}
 
 
 def values(file: Path, text: str) -> dict[str, str]:

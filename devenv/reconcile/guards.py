@@ -35,6 +35,18 @@ def order(objects: Iterable[Object]) -> Order:
     return Order(first, guards, tuple(guarded), {guard: behind[guard] for guard in guards} | guarded)
 
 
+def removal(objects: Iterable[Object]) -> tuple[tuple[Object, ...], ...]:
+    """Sort what is to go, by when: none before may need what goes later.
+
+    A webhook that is left without its workload refuses what it guards, its deletion too; a custom resource may have a
+    finalizer that only its operator takes away; the kinds of an API service are known as long as its workload answers.
+    """
+    tiers: tuple[list[Object], ...] = ([], [], [], [])
+    for obj in objects:
+        tiers[0 if obj.kind in WEBHOOKS else 1 if obj.is_custom else 2 if obj.kind == "APIService" else 3].append(obj)
+    return tuple(tuple(tier) for tier in tiers if tier)
+
+
 def called(obj: Object) -> Iterator[tuple[str, str]]:
     """Yield namespace and name of each Service that the API server calls because of this object."""
     spec = obj.raw.get("spec") or {}

@@ -75,8 +75,9 @@ def missing(desired: Stack, observed: Observed) -> Iterator[Step]:
     yield from ahead_steps(desired, observed, changed, within_s)
     # What takes their place comes first: a workload under another name may not come up.
     after = ("cluster", *PLAIN, *(f"ready {o.id}" for o in desired.awaited))
-    for orphan in observed.orphans:
-        yield Step(f"delete {orphan.id}", DeleteObject(orphan), DROPPED, 60, after)
+    for tier in guards.removal(observed.orphans):
+        yield from (Step(f"delete {orphan.id}", DeleteObject(orphan), DROPPED, 60, after) for orphan in tier)
+        after = (*after, *(f"delete {orphan.id}" for orphan in tier))
     if settings.project.tls and (why := certificate_due(settings.project.tls, observed.certificate)):
         yield certificate_step(settings.project.tls, why)
     yield from forward_steps(desired, observed)
