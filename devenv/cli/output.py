@@ -1,6 +1,7 @@
 """The only printer. Data goes to standard output, progress to standard error."""
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -58,6 +59,11 @@ def say(*parts: str | tuple[str, str]) -> None:
 def plain(data: str) -> None:
     """Print data as it is, for a shell or a file to read."""
     sys.stdout.write(data if data.endswith("\n") else f"{data}\n")
+
+
+def wants_colour() -> bool:
+    """Whether data may be coloured: a person looks at it, and has not said otherwise."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def text(told: str) -> None:

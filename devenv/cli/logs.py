@@ -1,0 +1,60 @@
+"""devenv logs: what containers say, in order of time."""
+
+import re
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from devenv.cli.options import AsOutput, Follow, Output, duration
+from devenv.errors import UsageError
+
+if TYPE_CHECKING:
+    from devenv.kube.logs import Line
+    from devenv.reconcile.environment import Environment
+
+Parts = Annotated[
+    list[str] | None, typer.Argument(metavar="PART...", help="Workloads, as status names them, or api for short.")
+]
+
+
+def logs(
+    env: "Environment",
+    parts: Parts = None,
+    follow: Follow = False,
+    since: Annotated[
+        float | None, typer.Option(parser=duration, metavar="DURATION", help="Only what is younger: 60s, 5m.")
+    ] = None,
+    tail: Annotated[int | None, typer.Option(min=0, metavar="N", help="The last N lines of each container.")] = None,
+    grep: Annotated[str, typer.Option(metavar="REGEX", help="Only lines that match.")] = "",
+    form: AsOutput = Output.text,
+) -> None:
+    """Print what the containers say, in order of time; init containers and former runs too."""
+    from devenv.cli import lines, output
+    from devenv.commands import logs
+
+    wanted = pattern(grep)
+    reader = logs.reader(env, parts or [], logs.Limits(tail, since), output.log)
+    rendering = lines.Rendering(lines.colours(reader.parts) if output.wants_colour() else {})
+
+    def show(line: "Line") -> None:
+        said = lines.said(line)
+        if wanted is None or wanted.search(said):
+            sys.stdout.write(lines.as_json(line, said) if form is Output.json else rendering.text(line, said))
+
+    for line in reader.history():
+        show(line)
+    sys.stdout.flush()
+    if follow:
+        with suppress(KeyboardInterrupt):  # a person has seen enough
+            for line in reader.following():
+                show(line)
+                sys.stdout.flush()
+
+
+def pattern(grep: str) -> "re.Pattern[str] | None":
+    try:
+        return re.compile(grep) if grep else None
+    except re.error as error:
+        raise UsageError(f"--grep {grep}: {error}") from error
