@@ -55,7 +55,8 @@ OBJECTS = [
 ]  # fmt: skip
 # Verbs that need a cluster that runs; each is told the state by its name.
 NEED_IT = ("status", "plan", "env", "test smoke", "wait all --timeout 0.1s", "forward start", "images load", "tls up",
-           "tls status", "tls down --yes", "logs", "logs --follow")  # fmt: skip
+           "tls status", "tls down --yes", "logs", "logs --follow",
+           "events")  # fmt: skip
 RESTS = ("pause", "resume", "start", "stop")
 EVERY = ("up", "down --yes", "forward status", "images list", *NEED_IT, *RESTS)
 

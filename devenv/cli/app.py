@@ -31,6 +31,7 @@ app.add_typer(tls.app, name="tls")
 app.command(epilog="Example: devenv promote staging --image R/api@sha256:… --dry-run")(promote.promote)
 app.command(epilog="Example: devenv timings --trace up.json")(look(timings.timings))
 app.command(epilog="Example: devenv logs api --follow --grep ERROR")(look(logs.logs))
+app.command(epilog="Example: devenv events --follow")(look(logs.events))
 
 
 class Format(StrEnum):

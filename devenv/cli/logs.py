@@ -1,8 +1,9 @@
-"""devenv logs: what containers say, in order of time."""
+"""devenv logs and devenv events: what containers say and what happens to objects, in order of time."""
 
 import re
 import sys
 from contextlib import suppress
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,6 +12,7 @@ from devenv.cli.options import AsOutput, Follow, Output, duration
 from devenv.errors import UsageError
 
 if TYPE_CHECKING:
+    from devenv.kube.events import Told
     from devenv.kube.logs import Line
     from devenv.reconcile.environment import Environment
 
@@ -58,3 +60,34 @@ def pattern(grep: str) -> "re.Pattern[str] | None":
         return re.compile(grep) if grep else None
     except re.error as error:
         raise UsageError(f"--grep {grep}: {error}") from error
+
+
+COLUMNS = ("TIME", "TYPE", "REASON", "OBJECT", "MESSAGE")
+
+
+def events(env: "Environment", follow: Follow = False, form: AsOutput = Output.text) -> None:
+    """Print what the API tells of the environment's objects, in order of time; it keeps that for an hour."""
+    from devenv.cli import output
+    from devenv.commands import events
+    from devenv.kube.events import row
+
+    seen = events.look(env)
+    known = seen.history()
+    rows = output.Rows(COLUMNS, [row(event) for event in known])
+
+    def show(event: "Told") -> None:
+        if form is Output.json:
+            output.json_line(asdict(event))
+        else:
+            rows.show(row(event))
+
+    if form is Output.text:
+        rows.show(COLUMNS)
+    for event in known:
+        show(event)
+    sys.stdout.flush()
+    if follow:
+        with suppress(KeyboardInterrupt):  # a person has seen enough
+            for event in seen.following():
+                show(event)
+                sys.stdout.flush()

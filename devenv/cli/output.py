@@ -76,10 +76,26 @@ def as_json(value: Any, exact: bool = False) -> None:
     plain(json.dumps(value if exact else without_passwords(value), indent=2, default=str))
 
 
+def json_line(value: Any) -> None:
+    """Print a value without passwords as one line of several."""
+    plain(json.dumps(without_passwords(value)))
+
+
 def table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
     """Print rows under their names, aligned and whole: a terminal wraps what is too wide, a pipe gets whole lines."""
     for line in aligned(columns, rows):
         plain(line)
+
+
+class Rows:
+    """Prints rows one by one, aligned to those that are known at the beginning."""
+
+    def __init__(self, columns: Iterable[str], known: Iterable[Iterable[str]]) -> None:
+        self._widths = [max(map(len, column)) for column in zip(columns, *known, strict=True)]
+
+    def show(self, row: Iterable[str]) -> None:
+        cells = (masked(cell).ljust(width) for cell, width in zip(row, self._widths, strict=True))
+        plain("  ".join(cells).rstrip())
 
 
 def aligned(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:

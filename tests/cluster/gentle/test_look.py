@@ -51,3 +51,14 @@ def test_logs_go_on_over_a_pod_that_is_replaced(stack: Environment) -> None:
     finally:
         child.send_signal(signal.SIGINT)
         assert child.wait(30) == 0
+
+
+def test_events_of_a_pod_that_is_gone_are_told_with_those_of_the_stack(stack: Environment) -> None:
+    (old,) = pods(stack)
+    name = old["metadata"]["name"]
+    stack.kubectl("-n", NAMESPACE, "delete", "pod", name, "--wait=true")
+    until(lambda: answers(stack), "the API answers")
+    found = [json.loads(line) for line in stack.fine("events", "-o", "json").splitlines()]
+    assert [event["time"] for event in found] == sorted(event["time"] for event in found)
+    assert ("Killing", f"pod/{name}") in {(event["reason"], event["object"]) for event in found}
+    assert stack.fine("events").splitlines()[0].split() == ["TIME", "TYPE", "REASON", "OBJECT", "MESSAGE"]
