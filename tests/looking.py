@@ -23,12 +23,15 @@ TABLE = """
 name = "looking"
 namespace = "shop"
 manifests = "k8s"
+ready-within-s = 3
 [tool.devenv.secrets.s]
 PASSWORD = "hunter2secret"
 [tool.devenv.forwards.web]
 service = "web"
 ports = "18080:80"
 probe = "http /health"
+[tool.devenv.open]
+docs = "http://127.0.0.1:${forwards.web}/docs"
 """
 PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
 EVENTS = f"/api/v1/namespaces/{NAMESPACE}/events"

@@ -38,7 +38,7 @@ def logs(
 
     wanted = pattern(grep)
     reader = logs.reader(env, parts or [], logs.Limits(tail, since), output.log)
-    rendering = lines.Rendering(lines.colours(reader.parts) if output.wants_colour() else {})
+    rendering = lines.Rendering(lines.colours(reader.members.parts) if output.wants_colour() else {})
 
     def show(line: "Line") -> None:
         said = lines.said(line)

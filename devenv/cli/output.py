@@ -242,6 +242,14 @@ def age(since: float | None) -> str:
     return "-" if since is None else f"{max(0, time() - since):.0f}s"
 
 
+def span(seconds: float) -> str:
+    """Return how long something was, in the greatest unit of which there is one."""
+    for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= length:
+            return f"{seconds // length:.0f}{unit}"
+    return f"{max(0.0, seconds):.0f}s"
+
+
 def certificate_rows(seen: dict[str, Any]) -> list[list[str]]:
     """Return the facts of a certificate, one a row."""
     rows = [

@@ -12,10 +12,11 @@ from time import monotonic, sleep
 from devenv.errors import DevenvError, Forbidden, NotFound, Unreachable
 from devenv.kube import logs, parts, streams
 from devenv.kube.logs import FIRST, Line, Source, Window
-from devenv.kube.objects import Document, Id, Object, reference
+from devenv.kube.objects import Object, reference
 from devenv.project import manifests
 from devenv.reconcile import observe
 from devenv.reconcile.environment import Environment
+from devenv.reconcile.members import Members
 
 Log = Callable[[str], None]
 Told = Queue[Line | Object | DevenvError]
@@ -43,16 +44,15 @@ class Reader:
     """The logs of some parts of an environment. `ends` is how far each run of a container was read, by its ID."""
 
     env: Environment
-    parts: tuple[Id, ...]
+    members: Members
     limits: Limits
     log: Log
     ends: dict[str, str] = field(default_factory=dict)
     _begun: set[str] = field(default_factory=set)  # runs that are read to their end, or were
-    _owners: dict[str, Object | None] = field(default_factory=dict)
 
     def history(self) -> Iterator[Line]:
         """Yield what there is now, in order of time; of each log no more is held than what one piece brings."""
-        found = [s for pod in self.pods() for s in self.sources(pod)]
+        found = [s for part, pod in self.members.pods() for s in logs.sources(part, pod)]
         self.ends.update({source.run: FIRST for source in found})
         self._begun.update(source.run for source in found if not source.runs)
         if not found:
@@ -62,27 +62,6 @@ class Reader:
         for line in logs.merged(opened):
             self.ends[line.source.run] = line.time
             yield line
-
-    def pods(self) -> list[Object]:
-        home = self.env.project.namespace
-        client = self.env.api.client
-        return [pod for space in self.namespaces for pod in streams.listed(client, streams.POD, space, home)[0]]
-
-    @property
-    def namespaces(self) -> list[str]:
-        return sorted({part.namespace for part in self.parts})
-
-    def sources(self, pod: Object) -> list[Source]:
-        part = parts.part_of(pod, self.parts, self.owner)
-        return logs.sources(part, pod) if part else []
-
-    def owner(self, ref: Document, namespace: str) -> Object | None:
-        """Return what owns an object, which never changes; one that is gone owns nothing that is known."""
-        uid = str(ref.get("uid"))
-        if uid not in self._owners:
-            named = reference(str(ref["apiVersion"]), str(ref["kind"]), str(ref["name"]), namespace)
-            self._owners[uid] = self.env.api.get(named)
-        return self._owners[uid]
 
     def told(self, source: Source, limits: Limits, after: str = FIRST, **more: str) -> Iterator[Line]:
         """Yield the lines of a log; of one that is gone meanwhile, nothing."""
@@ -99,7 +78,7 @@ class Reader:
     def following(self) -> Iterator[Line]:
         """Yield what is said from now on, by the pods that come too, for ever."""
         told: Told = Queue(WAITING)
-        for space in self.namespaces:
+        for space in self.members.namespaces:
             Thread(target=self._watch, args=(space, told), daemon=True).start()
         window = Window(HELD_S)
         while True:
@@ -125,7 +104,8 @@ class Reader:
 
     def _begin(self, pod: Object, told: Told) -> None:
         """Read each run of a pod's containers that was not read to its end, in a thread of its own."""
-        for source in self.sources(pod):
+        part = self.members.part_of(pod)
+        for source in logs.sources(part, pod) if part else ():
             if source.run not in self._begun:
                 self._begun.add(source.run)
                 # What comes later is wanted whole, however little of what was there.
@@ -169,7 +149,7 @@ def reader(env: Environment, names: Sequence[str], limits: Limits, log: Log) -> 
     """
     wanted = parts.chosen(names, parts.of(manifests.objects(env.settings)))
     observe.require_answers(env)
-    return Reader(env, wanted, limits, log)
+    return Reader(env, Members(env, wanted), limits, log)
 
 
 def primed(told: Iterator[Line]) -> Iterator[Line]:

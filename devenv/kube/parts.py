@@ -6,7 +6,9 @@ from dataclasses import replace
 
 from devenv.errors import UsageError
 from devenv.kube.objects import SHORT, Document, Id, Object
+from devenv.kube.readiness import conditions
 
+DEFAULT = "kubectl.kubernetes.io/default-container"  # an annotation of a pod
 MADE_BY_AT_MOST = 5  # owners between a pod and its part: ReplicaSet, or Job, and what an operator has between
 Lookup = Callable[[Document, str], Object | None]  # an owner's reference, in a namespace
 # What controllers make names of (k8s.io/apimachinery, pkg/util/rand): no vowels, nothing that looks like another.
@@ -70,6 +72,24 @@ def id_of(reference: Document, namespace: str) -> Id:
     """Return the identity of what a document refers to by `apiVersion`, `kind` and `name`."""
     group, _, _ = str(reference.get("apiVersion", "")).rpartition("/")
     return Id(group, str(reference.get("kind")), namespace, str(reference.get("name")))
+
+
+def best(pods: Iterable[Object]) -> Object | None:
+    """Return the pod to go into: one that runs, rather a ready one, rather the newest; None where none runs."""
+    running = (p for p in pods if (p.raw.get("status") or {}).get("phase") == "Running" and not p.leaves)
+    return max(running, key=lambda p: ("Ready" in conditions(p), str(p.meta.get("creationTimestamp"))), default=None)
+
+
+def container(pod: Object, wanted: str | None) -> str:
+    """Return the container of a pod that is meant: the one of this name, or the one that the pod says, or its first.
+
+    Raise UsageError for a name that none has, with those that there are.
+    """
+    names = [str(c["name"]) for c in pod.raw["spec"]["containers"]]
+    if wanted is not None and wanted not in names:
+        raise UsageError(f"{pod.id} has no container {wanted}; there are: {', '.join(names)}")
+    said = (pod.meta.get("annotations") or {}).get(DEFAULT)
+    return wanted or (said if said in names else names[0])
 
 
 def made_by(part: Id, id_: Id) -> bool:

@@ -85,7 +85,13 @@ def passwords(settings: Settings) -> set[str]:
     except UsageError:  # told where they are needed
         found = []
     project = settings.project
-    found += [*project.secrets.values(), project.env, project.existing.env, *(s.env for s in project.tests.values())]
+    found += [
+        *project.secrets.values(),
+        project.env,
+        project.open,
+        project.existing.env,
+        *(s.env for s in project.tests.values()),
+    ]
     found += [image.args for image in project.images.values()]
     named = {text for data in found for key, text in data.items() if PASSWORD.search(key)}
     named |= {password for data in found for text in data.values() for password in of_url(text)}

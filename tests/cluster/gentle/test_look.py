@@ -2,7 +2,10 @@
 
 import json
 import signal
+import subprocess
 import threading
+from dataclasses import replace
+from pathlib import Path
 
 from tests.cluster.environment import Environment
 from tests.cluster.service import NAMESPACE, answers, pods, until
@@ -62,3 +65,38 @@ def test_events_of_a_pod_that_is_gone_are_told_with_those_of_the_stack(stack: En
     assert [event["time"] for event in found] == sorted(event["time"] for event in found)
     assert ("Killing", f"pod/{name}") in {(event["reason"], event["object"]) for event in found}
     assert stack.fine("events").splitlines()[0].split() == ["TIME", "TYPE", "REASON", "OBJECT", "MESSAGE"]
+
+
+def test_a_command_in_a_pod_has_our_input_and_we_have_its_exit_code(stack: Environment) -> None:
+    script = "import sys; print(sys.stdin.read().upper()); sys.exit(7)"
+    done = subprocess.run(
+        [str(stack.program), "exec", "somabrain", "--", "python3", "-c", script], cwd=stack.root, env=stack.variables,
+        input="hello", text=True, capture_output=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (7, "HELLO\n"), done.stderr
+
+
+def test_a_restart_gives_new_pods_and_leaves_nothing_to_do(stack: Environment) -> None:
+    (old,) = pods(stack)
+    stack.fine("restart", "somabrain")
+    assert answers(stack)
+    (new,) = [pod for pod in pods(stack) if not pod["metadata"].get("deletionTimestamp")]
+    assert new["metadata"]["uid"] != old["metadata"]["uid"]
+    assert stack.plan() == ""
+
+
+def test_a_page_is_opened_in_the_browser_and_its_address_printed(stack: Environment, tmp_path: Path) -> None:
+    browser = tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\necho "$1" > {tmp_path}/seen\n')
+    browser.chmod(0o755)
+    url = f"http://127.0.0.1:{stack.ports['api']}/docs"
+    mine = replace(stack, extra={"BROWSER": f"{browser} %s"})
+    assert mine.fine("open", "docs") == f"{url}\n"
+    assert (tmp_path / "seen").read_text() == f"{url}\n"
+    assert stack.fine("open", "redis") == f"redis://127.0.0.1:{stack.ports['redis']}\n"
+
+
+def test_the_environment_is_listed_with_its_checkout_and_ports(stack: Environment) -> None:
+    (mine,) = [e for e in json.loads(stack.fine("list", "-o", "json")) if e["name"] == stack.name]
+    assert (mine["cluster"], mine["served"], mine["ports"]) == ("RUNNING", True, stack.ports)
+    assert mine["checkout"] == str(stack.root)
