@@ -14,6 +14,7 @@ from threading import Thread
 from typing import Any
 
 VERSION = "1.41"
+CREATED = 1767225600  # epoch seconds: the first moment of 2026
 SILENT = "an answer that does not come"
 
 
@@ -98,7 +99,11 @@ class Node:
 
     def listed(self) -> Any:
         labels = {"io.x-k8s.kind.cluster": self.cluster, "io.x-k8s.kind.role": "control-plane"}
-        return [{"Id": "n1", "Labels": labels}]
+        return [{"Id": "n1", "Labels": labels, "Created": CREATED}]
+
+    def networks(self) -> Any:
+        network = {"Name": f"devenv-{self.cluster}", "Labels": {"devenv.cluster": self.cluster}}
+        return [network] if self.ours else []
 
     def inspected(self) -> Any:
         network = f"devenv-{self.cluster}" if self.ours else "kind"
@@ -117,7 +122,7 @@ class Node:
             "/containers/n1/json": self.inspected,
             f"{here}/json": self.inspected,
             f"{here}/archive": lambda: b"" if self.made else HTTPStatus.NOT_FOUND,
-            "/networks": lambda: [{"Name": f"devenv-{self.cluster}"}] if self.ours else [],
+            "/networks": self.networks,
             "/images/json": [],
             f"POST {here}/pause": lambda: self.become(running=True, paused=True),
             f"POST {here}/unpause": lambda: self.become(running=True),

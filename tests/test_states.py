@@ -55,9 +55,10 @@ OBJECTS = [
 ]  # fmt: skip
 # Verbs that need a cluster that runs; each is told the state by its name.
 NEED_IT = ("status", "plan", "env", "test smoke", "wait all --timeout 0.1s", "forward start", "images load", "tls up",
-           "tls status", "tls down --yes")  # fmt: skip
+           "tls status", "tls down --yes", "logs", "logs --follow",
+           "events", "exec web -- true", "restart web")  # fmt: skip
 RESTS = ("pause", "resume", "start", "stop")
-EVERY = ("up", "down --yes", "forward status", "images list", *NEED_IT, *RESTS)
+EVERY = ("up", "down --yes", "forward status", "open web", "images list", *NEED_IT, *RESTS)
 
 
 @dataclass
@@ -131,7 +132,7 @@ def written(file: Path, server: str) -> None:
 
 
 @pytest.mark.parametrize("cluster", [Cluster.STOPPED, Cluster.PAUSED, Cluster.UNFINISHED, Cluster.ABSENT])
-@pytest.mark.parametrize("verb", [*NEED_IT, "forward status"])
+@pytest.mark.parametrize("verb", [*NEED_IT, "forward status", "open web"])
 def test_a_cluster_whose_node_does_not_run_is_named_and_nothing_is_asked_of_it(
     host: Host, verb: str, cluster: Cluster
 ) -> None:

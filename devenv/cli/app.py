@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from devenv import __version__, errors
-from devenv.cli import forward, images, promote, rest, timings, tls
+from devenv.cli import forward, images, inside, logs, machine, promote, rest, timings, tls
 from devenv.cli.options import AsOutput, Output, confirm, duration, ending, hide_passwords, look, verb
 from devenv.cli.timings import Timings, Trace, shown
 from devenv.errors import DevenvError
@@ -32,6 +32,12 @@ app.add_typer(images.app, name="images")
 app.add_typer(tls.app, name="tls")
 app.command(epilog="Example: devenv promote staging --image R/api@sha256:… --dry-run")(promote.promote)
 app.command(epilog="Example: devenv timings --trace up.json")(look(timings.timings))
+app.command(epilog="Example: devenv logs api --follow --grep ERROR")(look(logs.logs))
+app.command(epilog="Example: devenv events --follow")(look(logs.events))
+app.command("exec", epilog="Example: devenv exec api -- env")(look(inside.exec_))
+app.command(epilog="Example: devenv restart api")(verb(inside.restart))
+app.command("list", epilog="Example: devenv list -o json")(machine.list_)
+app.command("open", epilog="Example: devenv open docs")(look(inside.open_))
 
 
 class Format(StrEnum):

@@ -33,6 +33,9 @@ def duration(text: str) -> float:
 
 
 File = Annotated[Path, typer.Option("--file", "-f", help="File with the table [tool.devenv].")]
+# Where -f is --follow, as kubectl has it.
+FileInFull = Annotated[Path, typer.Option("--file", help="File with the table [tool.devenv].")]
+Follow = Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes, until Ctrl-C.")]
 Namespace = Annotated[str | None, typer.Option("--namespace", "-n", help="Namespace, instead of the file's.")]
 Context = Annotated[
     str | None, typer.Option("--context", help="Use an existing cluster, by its context in your kubeconfig.")
@@ -95,6 +98,8 @@ def verb(
     """Return a command of the command line: `function` with the options of `settings` for its first argument."""
     shared = [p for p in signature(settings).parameters.values() if p.kind is Parameter.POSITIONAL_OR_KEYWORD]
     own = [*signature(function).parameters.values()][1:]
+    if any(p.annotation is Follow for p in own):
+        shared = [p.replace(annotation=FileInFull) if p.annotation is File else p for p in shared]
 
     @wraps(function)
     def command(*args: P.args, **values: P.kwargs) -> None:

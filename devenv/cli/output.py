@@ -1,6 +1,7 @@
 """The only printer. Data goes to standard output, progress to standard error."""
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -60,6 +61,11 @@ def plain(data: str) -> None:
     sys.stdout.write(data if data.endswith("\n") else f"{data}\n")
 
 
+def wants_colour() -> bool:
+    """Whether data may be coloured: a person looks at it, and has not said otherwise."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
 def text(told: str) -> None:
     """Print what a person reads: data, but no password."""
     plain(masked(told))
@@ -70,10 +76,26 @@ def as_json(value: Any, exact: bool = False) -> None:
     plain(json.dumps(value if exact else without_passwords(value), indent=2, default=str))
 
 
+def json_line(value: Any) -> None:
+    """Print a value without passwords as one line of several."""
+    plain(json.dumps(without_passwords(value)))
+
+
 def table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
     """Print rows under their names, aligned and whole: a terminal wraps what is too wide, a pipe gets whole lines."""
     for line in aligned(columns, rows):
         plain(line)
+
+
+class Rows:
+    """Prints rows one by one, aligned to those that are known at the beginning."""
+
+    def __init__(self, columns: Iterable[str], known: Iterable[Iterable[str]]) -> None:
+        self._widths = [max(map(len, column)) for column in zip(columns, *known, strict=True)]
+
+    def show(self, row: Iterable[str]) -> None:
+        cells = (masked(cell).ljust(width) for cell, width in zip(row, self._widths, strict=True))
+        plain("  ".join(cells).rstrip())
 
 
 def aligned(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:
@@ -218,6 +240,14 @@ def size(count: int) -> str:
 
 def age(since: float | None) -> str:
     return "-" if since is None else f"{max(0, time() - since):.0f}s"
+
+
+def span(seconds: float) -> str:
+    """Return how long something was, in the greatest unit of which there is one."""
+    for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= length:
+            return f"{seconds // length:.0f}{unit}"
+    return f"{max(0.0, seconds):.0f}s"
 
 
 def certificate_rows(seen: dict[str, Any]) -> list[list[str]]:

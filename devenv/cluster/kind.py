@@ -42,6 +42,12 @@ def observe(cluster: str) -> Cluster:
     return Cluster.RUNNING if container.running else Cluster.STOPPED
 
 
+def created() -> dict[str, float]:
+    """Return the clusters that devenv made on this Docker host, with when (epoch seconds)."""
+    found = containers.cluster_containers()
+    return {cluster: found[cluster] for cluster in containers.our_networks() if cluster in found}
+
+
 def started(cluster: str) -> datetime:
     """Return when the node last started; what the API tells of containers from before is out of date."""
     return there(cluster).started

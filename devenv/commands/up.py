@@ -1,8 +1,9 @@
 """devenv up and devenv plan: bring the stack to its desired state, or say what that would take."""
 
 from collections.abc import Callable
+from time import time
 
-from devenv.commands import preload
+from devenv.commands import environments, preload
 from devenv.commands.status import Status, report, seen_since
 from devenv.kube import kubeconfig
 from devenv.project import sources
@@ -39,6 +40,7 @@ def up(
         env.run.namespaces = desired.namespaces
         observed = checked(desired, env, take_over)
         env.folder.make()
+        environments.remember(env, time())
         executor = Executor(Handlers(env), on_event)
         if observed.cluster.rests:
             executor.perform(make_plan(desired, observed))

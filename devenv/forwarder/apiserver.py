@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -13,18 +12,11 @@ from threading import Lock, Thread
 from typing import Any
 
 from devenv.kube import access
-from devenv.kube.access import Access
+from devenv.kube.access import KEEP_ALIVE, Access
 from devenv.kube.address import Cluster
 
 ANSWERS_WITHIN_S = 10.0
 CREDENTIALS_AGAIN_S = 5.0
-# The kernel asks a silent peer after 5 s, and breaks the connection where two questions got no answer: after 15 s.
-KEEP_ALIVE = (
-    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
-    (socket.IPPROTO_TCP, getattr(socket, "TCP_KEEPIDLE", getattr(socket, "TCP_KEEPALIVE", 0)), 5),  # macOS's name
-    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 2),
-)
 
 
 class ApiError(OSError):

@@ -37,6 +37,21 @@ def cluster_container(cluster: str) -> Container | None:
     return None
 
 
+def cluster_containers() -> dict[str, float]:
+    """Return each kind cluster of the host, whoever made it, with when its control plane was (epoch seconds)."""
+    with explained("list containers"):
+        found = client().api.containers(all=True, filters={"label": KIND_CLUSTER})
+    heads = (c for c in found if c["Labels"].get("io.x-k8s.kind.role") == "control-plane")
+    return {str(c["Labels"][KIND_CLUSTER]): float(c["Created"]) for c in heads}
+
+
+def our_networks() -> list[str]:
+    """Return the clusters whose networks are ours."""
+    with explained("list networks"):
+        found = client().api.networks(filters={"label": OURS})
+    return sorted(str(network["Labels"][OURS]) for network in found)
+
+
 def has_file(container: str, path: str) -> bool:
     """Whether a container, running or not, has the file."""
     import docker

@@ -3,6 +3,7 @@
 The forwards' process reads with it too, so that it imports nothing of the rest, and YAML only where it is needed.
 """
 
+import socket
 import ssl
 import time
 from base64 import b64decode, b64encode
@@ -15,6 +16,14 @@ from urllib.parse import unquote, urlsplit
 
 from devenv.kube import credentials, yaml_fault
 from devenv.kube.address import Cluster, KubeconfigError, cluster
+
+# The kernel asks a silent peer after 5 s, and breaks the connection where two questions got no answer: after 15 s.
+KEEP_ALIVE = (
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, getattr(socket, "TCP_KEEPIDLE", getattr(socket, "TCP_KEEPALIVE", 0)), 5),  # macOS's name
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 2),
+)
 
 
 @dataclass(frozen=True)

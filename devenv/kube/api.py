@@ -27,8 +27,8 @@ class Api:
 
     def __init__(self, folder: Folder, namespace: str) -> None:
         self.namespace = namespace
-        self._client = Client(folder)
-        self._discovery = Discovery(self._client, folder.path / "discovery.json")
+        self.client = Client(folder)
+        self._discovery = Discovery(self.client, folder.path / "discovery.json")
 
     def _kind(self, api_version: str, kind: str) -> Kind:
         if found := self._discovery.find(api_version, kind):
@@ -82,17 +82,19 @@ class Api:
 
     def annotate(self, obj: Object, annotations: Mapping[str, str]) -> None:
         """Set annotations of an object, and nothing else of it. Raises Conflict where another has taken its name."""
-        body = {"metadata": {"uid": obj.meta["uid"], "annotations": dict(annotations)}}
-        try:
-            self._client.send(f"annotate {obj.id}", "PATCH", self._path(obj, fieldManager=MANAGER), body, media=MERGE)
-        except NotFound:
-            raise Conflict(f"annotate {obj.id}: it is gone") from None
+        self.merge(f"annotate {obj.id}", obj, {"metadata": {"annotations": dict(annotations)}})
+
+    def merge(self, doing: str, obj: Object, body: Document, manager: str = MANAGER) -> Object:
+        """Change these fields of an object, and nothing else of it. Raises Conflict where another has its name now."""
+        body = {**body, "metadata": {"uid": obj.meta["uid"], **body.get("metadata", {})}}
+        path = self._path(obj, fieldManager=manager)
+        return self._written(doing, "PATCH", path, Object(obj.id, body), Conflict, MERGE)
 
     def _written(
         self, doing: str, method: str, path: str, obj: Object, gone: type[DevenvError], media: str = JSON
     ) -> Object:
         try:
-            return self._parsed(self._client.send(doing, method, path, obj.raw, media=media).json())
+            return self._parsed(self.client.send(doing, method, path, obj.raw, media=media).json())
         except NotFound as error:
             raise gone(str(error)) from None
 
@@ -106,7 +108,7 @@ class Api:
     def get(self, obj: Object) -> Object | None:
         """Return the living object of the same kind and name, or None."""
         try:
-            return self._parsed(self._client.send(f"read {obj.id}", "GET", self._path(obj)).json())
+            return self._parsed(self.client.send(f"read {obj.id}", "GET", self._path(obj)).json())
         except (NotFound, NoSuchKind):
             return None
 
@@ -124,7 +126,7 @@ class Api:
         query = {"labelSelector": labels} if labels else {}
         path = self._kind(api_version, kind).path(namespace, **query)
         try:
-            found = self._client.send(f"list {kind}", "GET", path).json()
+            found = self.client.send(f"list {kind}", "GET", path).json()
         except NotFound:  # its definition was deleted since the kinds were asked for
             self._discovery.forget()
             raise NoSuchKind(f"{api_version} {kind}: this cluster has no such kind any more") from None
@@ -176,7 +178,7 @@ class Api:
         known = {key: obj.meta[key] for key in ("uid", "resourceVersion") if exactly and key in obj.meta}
         body = {"propagationPolicy": policy, "preconditions": known}
         with suppress(NotFound, NoSuchKind):
-            self._client.send(f"delete {obj.id}", "DELETE", self._path(obj), body)
+            self.client.send(f"delete {obj.id}", "DELETE", self._path(obj), body)
 
     def log(self, pod: Id) -> str:
         """Return the last lines of the container of a pod that most likely tells why."""
@@ -187,7 +189,7 @@ class Api:
             container, previous = culprit(living.raw)
             query = {"container": container, "previous": str(previous).lower(), "tailLines": LOG_LINES}
             path = f"{self._path(living)}/log?{urlencode(query)}"
-            return self._client.send(f"read the log of {pod}", "GET", path, accept=ANYTHING).text
+            return self.client.send(f"read the log of {pod}", "GET", path, accept=ANYTHING).text
         except DevenvError as error:
             return f"(no log: {error})"
 
@@ -196,12 +198,12 @@ class Api:
         begun = datetime.fromtimestamp(int(since), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         query = urlencode({"container": container, "timestamps": "true", "sinceTime": begun})
         path = self._path(Object(pod, {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": pod.name}}))
-        return self._client.send(f"read the log of {pod}", "GET", f"{path}/log?{query}", accept=ANYTHING).text
+        return self.client.send(f"read the log of {pod}", "GET", f"{path}/log?{query}", accept=ANYTHING).text
 
     def answers(self) -> bool:
         """Whether the API server says that it is ready."""
         try:
-            self._client.send("ask the API server", "GET", "/readyz", accept=ANYTHING, within_s=READY_WITHIN_S)
+            self.client.send("ask the API server", "GET", "/readyz", accept=ANYTHING, within_s=READY_WITHIN_S)
         except DevenvError:
             return False
         return True

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from http import HTTPStatus
 from pathlib import Path
 from threading import Lock
 from time import time
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from devenv import __version__
 from devenv.errors import Conflict, DevenvError, Forbidden, Invalid, NotFound, Unreachable
 from devenv.kube import access
-from devenv.kube.access import Access
+from devenv.kube.access import KEEP_ALIVE, Access
 from devenv.kube.address import KubeconfigError
 from devenv.system import masking
 from devenv.system.state import Folder
@@ -24,6 +25,7 @@ REACHED_WITHIN_S = 5.0
 AGAIN_S = 5.0  # before credentials that could not be renewed are asked for again
 CONNECTIONS = 16
 UNCHANGED = 304
+CHUNK = 1 << 16  # bytes of a stream that are taken at once
 SHOWN = 200  # characters of an answer that nobody understands
 JSON = "application/json"
 ANYTHING = f"{JSON}, */*"  # a log is none
@@ -91,7 +93,7 @@ class Client:
         from urllib3.exceptions import HTTPError
 
         to, connections = self._renewed()
-        headers = {**to.headers, "Accept": accept, "User-Agent": f"devenv/{__version__}"}
+        headers = sent_with(to, accept)
         headers |= {"Content-Type": media} if body is not None else {}
         headers |= {"If-None-Match": etag} if etag else {}
         try:
@@ -103,8 +105,32 @@ class Client:
         except HTTPError as error:
             raise Unreachable(f"{doing}: the API server does not answer: {error}") from error
         if not (200 <= seen.status < 300 or (etag and seen.status == UNCHANGED)):
-            raise KINDS.get(seen.status, DevenvError)(f"{doing}: {reason(seen)}")
+            raise refusal(doing, seen)
         return Answer(doing, seen.status, seen.headers, seen.data)
+
+    def stream(self, doing: str, path: str, silence_s: float | None = None) -> Iterator[bytes]:
+        """Yield what is answered to a GET as it comes, in pieces; closing the generator ends the request.
+
+        Raise as `send` does, and Unreachable where the answer breaks off, or nothing of it has come for `silence_s`.
+        """
+        from urllib3 import Timeout
+        from urllib3.exceptions import HTTPError
+
+        to, connections = self._renewed()
+        patience = Timeout(connect=REACHED_WITHIN_S, read=silence_s)
+        try:
+            seen = connections.request(
+                "GET", to.url + path, headers=sent_with(to, ANYTHING), timeout=patience, preload_content=False
+            )
+            try:
+                if seen.status != HTTPStatus.OK:
+                    raise refusal(doing, seen)
+                while data := seen.read1(CHUNK):
+                    yield data
+            finally:
+                seen.close()
+        except HTTPError as error:
+            raise Unreachable(f"{doing}: the API server does not answer: {error}") from error
 
     def _renewed(self) -> tuple[Access, "PoolManager"]:
         """Return what lets us in: a token and a certificate are renewed alike."""
@@ -124,6 +150,11 @@ class Client:
         self._access = found
         if found.tls:  # it holds the certificate that a program gave
             self._pool = pool(found)
+
+
+def sent_with(to: Access, accept: str) -> dict[str, str]:
+    """Return the headers of every request."""
+    return {**to.headers, "Accept": accept, "User-Agent": f"devenv/{__version__}"}
 
 
 def read(kubeconfig: Path) -> Access:
@@ -151,7 +182,8 @@ def pool(to: Access) -> "PoolManager":
     patient = urllib3.Retry(
         TRIES, status_forcelist=NOT_NOW, allowed_methods=None, backoff_factor=PAUSE_S, raise_on_status=False
     )
-    shared: dict[str, Any] = {"maxsize": CONNECTIONS, "retries": patient}
+    options = [*urllib3.connection.HTTPConnection.default_socket_options, *KEEP_ALIVE]
+    shared: dict[str, Any] = {"maxsize": CONNECTIONS, "retries": patient, "socket_options": options}
     if to.tls:
         shared["ssl_context"] = to.tls
     if to.cluster.server_name:
@@ -176,6 +208,10 @@ def answers(folder: Folder) -> bool:
 def reach(folder: Folder) -> None:
     """See that the API server answers and lets us in. Raise DevenvError with why not."""
     Client(folder).send("reach the cluster", "GET", "/version", within_s=REACHED_WITHIN_S).json()
+
+
+def refusal(doing: str, seen: "BaseHTTPResponse") -> DevenvError:
+    return KINDS.get(seen.status, DevenvError)(f"{doing}: {reason(seen)}")
 
 
 def reason(seen: "BaseHTTPResponse") -> str:

@@ -20,6 +20,7 @@ Issuer = Annotated[str, StringConstraints(pattern=r"^(local|letsencrypt|letsencr
 ObjectName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][-a-z0-9.]*$", max_length=253)]
 # The host of a registry, with its port, and the folder of it in which the images are to be.
 Registry = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][-a-z0-9.]*(:\d{1,5})?(/[a-z0-9][-a-z0-9._]*)*$")]
+Page = Annotated[str, StringConstraints(pattern=r"^https?://\S+$")]
 Variable = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]  # POSIX, "Environment Variables"
 SecretKey = Annotated[str, StringConstraints(pattern=r"^[-._A-Za-z0-9]+$", max_length=253)]
 
@@ -193,6 +194,7 @@ class Project(Table):
     secrets: dict[ObjectName, dict[SecretKey, str]] = {}
     tls: Tls | None = None
     env: dict[Variable, str] = {}
+    open: dict[Name, Page] = {}  # the addresses that `devenv open` knows beside the forwards
     tests: dict[str, Suite] = {}
     environments: dict[Name, Environment] = {}
     existing: Existing = Existing()

@@ -187,6 +187,7 @@ def telling_faults(image: Image) -> Iterator[tuple[str, str]]:
 def texts(project: Project) -> list[tuple[tuple[str, ...], str]]:
     """Return every value in which references are written, with its place."""
     found: list[tuple[tuple[str, ...], str]] = [(("env", key), text) for key, text in project.env.items()]
+    found += [(("open", key), text) for key, text in project.open.items()]
     found += [(("existing", "env", key), text) for key, text in project.existing.env.items()]
     found += [(("secrets", s, key), text) for s, data in project.secrets.items() for key, text in data.items()]
     own = project.existing.secrets
@@ -205,6 +206,12 @@ def unknown_references(project: Project, where: tuple[str, ...], text: str) -> l
     # Any other word in braces may be a part of a password.
     shown = (f"${{{name}}}" if name.startswith("forwards.") else "a reference" for name in unknown)
     return [f"{what} is not known; there are {there} and ${{env.KEY}}, each with {AS_URL} too" for what in shown]
+
+
+def forwards_in(text: str) -> tuple[str, ...]:
+    """Return the forwards that a value refers to."""
+    names = (name.removesuffix(AS_URL) for name in REFERENCE.findall(text))
+    return tuple(name.removeprefix("forwards.") for name in names if name.startswith("forwards."))
 
 
 def missing(data: Mapping[str, str], dotenv: Mapping[str, str]) -> set[str]:

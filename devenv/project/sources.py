@@ -91,7 +91,7 @@ def passwords(settings: Settings, environ: Mapping[str, str]) -> set[str]:
         found = []
     project = settings.project
     found += [*project.secrets.values(), *project.existing.secrets.values(), project.env, project.existing.env]
-    found += [*(s.env for s in project.tests.values())]
+    found += [project.open, *(s.env for s in project.tests.values())]
     found += [image.args for image in project.images.values()]
     # `…_TOKEN_FILE` and the like name a file, and messages do so too.
     found.append({key: text for key, text in environ.items() if not (text.startswith("/") and Path(text).exists())})

@@ -75,6 +75,14 @@ class ReplacePods(Action):
 
 
 @dataclass(frozen=True)
+class Restart(Action):
+    """Have a workload replace its pods, as `kubectl rollout restart` does: its template changes by the moment `at`."""
+
+    object: Object
+    at: str
+
+
+@dataclass(frozen=True)
 class AwaitReady(Action):
     object: Object
 

@@ -18,6 +18,7 @@ from devenv.system.cancel import Cancel
 from devenv.system.wait import poll
 
 API_WITHIN_S, KIND_WITHIN_S = 120.0, 10.0
+RESTARTED = "kubectl.kubernetes.io/restartedAt"  # of `kubectl rollout restart`, so that both are one history
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,8 @@ class Handlers:
                 return self.apply(objects)
             case actions.RunJob(obj) | actions.ReplaceObject(obj):
                 self.waiter.replace(obj)
+            case actions.Restart(obj, at):
+                self.restart(obj, at)
             case actions.AwaitReady(obj):
                 self.seen[obj.id] = self.waiter.await_ready(obj, within_s)
             case actions.AwaitComplete(obj):
@@ -120,6 +123,12 @@ class Handlers:
             if obj.kind == "Namespace":
                 self.await_service_account(obj.id.name)
         return ""
+
+    def restart(self, obj: Object, at: str) -> None:
+        if (living := self.env.api.get(obj)) is None:
+            raise DevenvError(f"{obj.id} is not in the cluster\nhint: devenv up")
+        body = {"spec": {"template": {"metadata": {"annotations": {RESTARTED: at}}}}}
+        self.env.api.merge(f"restart {obj.id}", living, body)
 
     def await_kind(self, obj: Object) -> None:
         """A kind whose definition was just applied is served a moment later."""

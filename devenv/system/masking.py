@@ -16,7 +16,7 @@ _learning = Lock()
 
 def hide(secrets: Iterable[str]) -> None:
     """Have no message show these from now on. What was hidden stays so: a pod of before knows the old one still."""
-    global _forms  # noqa: PLW0603: the printer has it of whoever reads secrets, and a process has one printer
+    global _forms
     with _learning:  # threads read the cluster
         new = {form for secret in secrets for form in forms(secret)}
         if not new <= set(_forms):
@@ -25,7 +25,7 @@ def hide(secrets: Iterable[str]) -> None:
 
 def forget() -> None:
     """Hide nothing any more: for tests, which have several projects in a process."""
-    global _forms  # noqa: PLW0603: as above
+    global _forms
     _forms = ()
 
 

@@ -51,6 +51,11 @@ class Folder:
         return self.path / "runs"
 
     @property
+    def about(self) -> Path:
+        """Whose environment it is: its name, namespace, context and checkout."""
+        return self.path / "environment.json"
+
+    @property
     def authority(self) -> Path:
         """The certificate of the environment's own authority."""
         return self.path / "authority.crt"
@@ -83,6 +88,12 @@ def folder(name: str, context: str | None = None, namespace: str = "") -> Folder
     # Short: the path of a Unix socket has 107 bytes.
     mark = f"-{digest([context.encode(), namespace.encode()])[:8]}" if context else ""
     return Folder(Path(platformdirs.user_state_dir("devenv")) / f"{name}{mark}")
+
+
+def folders() -> list[Folder]:
+    """Return the folders of all environments of this machine, by name."""
+    home = Path(platformdirs.user_state_dir("devenv"))
+    return [Folder(path) for path in sorted(home.iterdir()) if path.is_dir()] if home.is_dir() else []
 
 
 @contextmanager
@@ -119,6 +130,10 @@ def write(path: Path, text: str) -> None:
         except BaseException:  # an interrupt too: half a key is not left lying about
             Path(file.name).unlink(missing_ok=True)
             raise
+
+
+def write_json(path: Path, value: Any) -> None:
+    write(path, json.dumps(value))
 
 
 def read_json(path: Path) -> Any:
