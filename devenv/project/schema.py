@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
+from devenv.project.inputs import Inputs
+
 # RFC 1123 label; kind adds "-control-plane" to the cluster name and a host name ends at 63 characters.
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=40)]
 Workload = Annotated[
@@ -143,7 +145,7 @@ class Environment(Table):
 class Existing(Table):
     """What differs on a cluster that exists (`context`), which others may share, and reach."""
 
-    manifests: Path | None = None
+    manifests: Inputs | None = None
     env: dict[Variable, str] = {}
     # Services that may have an address of the provider's. None of another cluster than this machine's, unless named.
     load_balancers: Annotated[tuple[ObjectName, ...], Field(alias="load-balancers")] = ()
@@ -165,7 +167,7 @@ class Project(Table):
     registry: Registry | None = None  # where the nodes of that cluster get the images from
     remote_contexts: Annotated[tuple[str, ...], Field(alias="remote-contexts")] = ()  # allowed without --yes-remote
     namespace_labels: Annotated[dict[str, str], Field(alias="namespace-labels")] = {}
-    manifests: Path
+    manifests: Inputs
     env_file: Annotated[Path, Field(alias="env-file")] = Path(".env")
     # Jobs, and what waits for each; where that is not said, the workloads with the same image.
     gates: dict[Workload, tuple[Workload, ...]] = {}

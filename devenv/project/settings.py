@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from devenv.errors import UsageError
 from devenv.project.faults import listed, place, told
+from devenv.project.inputs import needed
 from devenv.project.schema import Environment, Image, Project, Table
 
 OVERRIDDEN = ("name", "namespace", "context", "registry")  # by flags and DEVENV_<KEY>
@@ -125,10 +126,11 @@ def faults_of(settings: Settings, files: bool) -> list[Fault]:
 
 def missing_files(settings: Settings) -> Iterator[Fault]:
     project = settings.project
-    if not settings.path(project.manifests).exists():
-        yield ("manifests",), f"{project.manifests}: no such file or folder"
-    if (own := project.existing.manifests) and own != project.manifests and not settings.path(own).exists():
-        yield ("existing", "manifests"), f"{own}: no such file or folder"
+    own = project.existing.manifests if project.existing.manifests != project.manifests else ()
+    for where, inputs in ((("manifests",), project.manifests), (("existing", "manifests"), own or ())):
+        for path in needed(inputs):
+            if not settings.path(path).exists():
+                yield where, f"{path}: no such file or folder"
     for name, image in project.images.items():
         if image.build and not (settings.path(image.build) / "Dockerfile").is_file():
             yield ("images", name, "build"), f"{image.build}/Dockerfile: no such file"

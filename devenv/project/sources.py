@@ -13,7 +13,7 @@ from devenv.images import daemon
 from devenv.images.folder import read_folder
 from devenv.images.graph import Source
 from devenv.kube.objects import Object
-from devenv.project import envfile, manifests, stack
+from devenv.project import envfile, manifests, render, stack
 from devenv.project.schema import Image
 from devenv.project.settings import Settings
 from devenv.project.stack import Stack
@@ -71,10 +71,10 @@ def environment(settings: Settings) -> tuple[dict[str, str], str | None]:
     path = settings.path(settings.project.env_file)
     example = path.with_name(f"{path.name}.example")
     if path.is_file():
-        return values(path, manifests.text_of(path)), None
+        return values(path, render.text_of(path)), None
     if not example.is_file():
         return {}, None
-    text = envfile.filled(manifests.text_of(example))
+    text = envfile.filled(render.text_of(example))
     return values(example, text), text
 
 

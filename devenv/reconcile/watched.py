@@ -28,7 +28,7 @@ def watched(desired: Stack) -> Watched:
     return Watched(
         table=settings.file,
         env_file=settings.path(project.env_file).resolve(),
-        manifests=frozenset[PurePath](manifests.files_of(settings.path(project.manifests))),
+        manifests=frozenset[PurePath](manifests.followed(settings)),
         folders=tuple(found),
         by_docker=lambda path: any(
             folders.leaves_out(Path(f.path), str(path.relative_to(f.path)))
