@@ -25,6 +25,9 @@ Registry = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][-a-z0-9.]*(:\d{1
 Variable = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]  # POSIX, "Environment Variables"
 SecretKey = Annotated[str, StringConstraints(pattern=r"^[-._A-Za-z0-9]+$", max_length=253)]
 
+Stage = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][-_.A-Za-z0-9]*$")]
+Platform = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+/[a-z0-9]+(/[a-z0-9]+)?$")]
+
 
 class Table(BaseModel):
     """A table of the file: every key is known, and nothing changes after loading."""
@@ -70,6 +73,11 @@ class Image(Table):
     pull: str | None = None
     build: Path | None = None
     args: dict[str, str] = {}
+    dockerfile: Path = Path("Dockerfile")  # from the folder of `build`
+    target: Stage | None = None
+    platform: Platform | None = None  # where it is not the Docker host's
+    contexts: dict[Stage, Path] = {}  # folders that the Dockerfile knows by a name
+    builder: Literal["buildkit", "classic"] | None = None  # where it is not to be chosen
     sync: tuple[Sync, ...] = ()
     then: Then = Then()
 
@@ -84,10 +92,10 @@ class Image(Table):
             return Then(kind="command", words=tuple(value))
         raise ValueError('is none of "restart", "nothing", "signal NAME" and a list with the words of a command')
 
-    @field_validator("build", "pull")
+    @field_validator("build", "pull", "dockerfile", mode="before")
     @classmethod
     def not_empty(cls, value: Any) -> Any:
-        if not str(value).strip(". "):
+        if isinstance(value, str) and not value.strip():
             raise ValueError("is empty")
         return value
 

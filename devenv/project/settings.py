@@ -132,8 +132,11 @@ def missing_files(settings: Settings) -> Iterator[Fault]:
             if not settings.path(path).exists():
                 yield where, f"{path}: no such file or folder"
     for name, image in project.images.items():
-        if image.build and not (settings.path(image.build) / "Dockerfile").is_file():
-            yield ("images", name, "build"), f"{image.build}/Dockerfile: no such file"
+        if image.build and not (settings.path(image.build) / image.dockerfile).is_file():
+            yield ("images", name, "build"), f"{image.build / image.dockerfile}: no such file"
+        for context in image.contexts.values():
+            if not settings.path(context).is_dir():
+                yield ("images", name, "contexts"), f"{context}: no such folder"
         for sync in image.sync:
             if image.build and not (settings.path(image.build) / sync.from_).exists():
                 yield ("images", name, "sync"), f"{image.build}/{sync.from_}: no such file or folder"

@@ -1,5 +1,6 @@
 """The project's files, read: manifests (in manifests.py), images' folders, the env-file. What they mean: stack.py."""
 
+import os
 import platform
 import re
 import tomllib
@@ -10,8 +11,8 @@ from urllib.parse import unquote, urlsplit
 
 from devenv.errors import DevenvError, UsageError
 from devenv.images import daemon
-from devenv.images.folder import read_folder
-from devenv.images.graph import Source
+from devenv.images.folder import read_folder, read_outside
+from devenv.images.graph import OWN, Context, Source
 from devenv.kube.objects import Object
 from devenv.project import envfile, manifests, render, stack
 from devenv.project.schema import Image
@@ -31,7 +32,7 @@ def load(settings: Settings) -> Stack:
 
 
 def image_sources(settings: Settings) -> dict[str, Source]:
-    """Return the tool's own images and the project's; a project may replace one of ours by its name."""
+    """Return the tool's own images and the project's."""
     theirs = {name: source(settings, image) for name, image in settings.project.images.items()}
     return {**own_sources(), **theirs}
 
@@ -41,7 +42,9 @@ def own_sources() -> dict[str, Source]:
     home = Path(str(files("devenv.cluster").joinpath("node_images")))
     released = tomllib.loads((home / "released.toml").read_text())
     folders = sorted(f.parent for f in home.glob("*/Dockerfile"))
-    return {f.name: Source(released.get(f.name), f, read_folder(f), (), built_for(), own=True) for f in folders}
+    return {
+        f"{OWN}{f.name}": Source(released.get(f.name), f, read_folder(f), (), built_for(), own=True) for f in folders
+    }
 
 
 def cert_manager(ref: str, home: str) -> list[Object]:
@@ -51,9 +54,22 @@ def cert_manager(ref: str, home: str) -> list[Object]:
 
 
 def source(settings: Settings, image: Image) -> Source:
-    folder = settings.path(image.build) if image.build else None
-    files = read_folder(folder) if folder else ()
-    return Source(image.pull, folder, files, tuple(sorted(image.args.items())), built_for())
+    if image.build is None:
+        return Source(image.pull, args=tuple(sorted(image.args.items())), platform=image.platform or built_for())
+    folder, file = settings.path(image.build), os.path.normpath(image.dockerfile)
+    beside = {name: settings.path(path) for name, path in sorted(image.contexts.items())}
+    return Source(
+        image.pull,
+        folder,
+        read_folder(folder, file),
+        tuple(sorted(image.args.items())),
+        image.platform or built_for(),
+        file=file,
+        outside=read_outside(folder, file),
+        target=image.target,
+        builder=image.builder,
+        contexts=tuple(Context(name, path, read_folder(path)) for name, path in beside.items()),
+    )
 
 
 @cache

@@ -6,7 +6,7 @@ from functools import cached_property
 
 from devenv.errors import UsageError
 from devenv.forwarder.spec import ForwardSpec
-from devenv.images.graph import Image, Source, resolve
+from devenv.images.graph import OWN, Image, Source, resolve
 from devenv.images.reference import repository
 from devenv.kube import hooks
 from devenv.kube.objects import (
@@ -27,7 +27,7 @@ from devenv.project.schema import Tls
 from devenv.project.settings import Settings
 from devenv.system.digest import of_value
 
-NODE = "node"  # the image of the cluster's node, in the tool's own list
+NODE = f"{OWN}node"  # the image of the cluster's node, in the tool's own list
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ def watched(desired: Stack) -> Watched:
         manifests=frozenset[PurePath](manifests.followed(settings)),
         folders=tuple(found),
         by_docker=lambda path: any(
-            folders.leaves_out(Path(f.path), str(path.relative_to(f.path)))
+            folders.leaves_out(Path(f.path), str(path.relative_to(f.path)), desired.images[f.name].source.file)
             for f in found
             if path.is_relative_to(f.path)
         ),
