@@ -32,7 +32,7 @@ def duration(text: str) -> float:
         raise typer.BadParameter(str(error)) from error
 
 
-File = Annotated[Path, typer.Option("--file", "-f", help="File with the table [tool.devenv].")]
+File = Annotated[Path, typer.Option("--file", "-f", help="File with the table, if not pyproject.toml.")]
 Namespace = Annotated[str | None, typer.Option("--namespace", "-n", help="Namespace, instead of the file's.")]
 Context = Annotated[
     str | None, typer.Option("--context", help="Use an existing cluster, by its context in your kubeconfig.")

@@ -103,5 +103,5 @@ def by_buildkit(build: Build, log: Path, no_cache: bool, cancel: Cancel | None) 
     try:
         process.run([*argv, str(build.context)], env=variables, log=log, within_s=WITHIN_S, cancel=cancel)
     except CommandFailed as error:
-        shown = "\n  ".join(error.output.splitlines()[-daemon.LAST_LINES :])
+        shown = "\n  ".join([line for line in error.output.splitlines() if line.strip()][-daemon.LAST_LINES :])
         raise DevenvError(f"building {build.name} with BuildKit failed; the last lines of {log}:\n  {shown}") from error

@@ -50,7 +50,11 @@ Input = Annotated[
     Annotated[Path, Tag("path")] | Annotated[Chart, Tag("chart")] | Annotated[Printed, Tag("command")],
     Discriminator(kind),
 ]
-Inputs = Annotated[tuple[Input, ...], Field(min_length=1), BeforeValidator(listed)]
+Inputs = Annotated[
+    tuple[Input, ...],
+    Field(min_length=1),
+    BeforeValidator(listed, json_schema_input_type=Input | Annotated[list[Input], Field(min_length=1)]),
+]
 
 
 def said(inputs: tuple[Input, ...]) -> str:

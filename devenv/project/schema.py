@@ -1,5 +1,6 @@
 """The shape of [tool.devenv], the project's own table: its keys, what they mean, what each may be."""
 
+import json
 import re
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
@@ -64,6 +65,7 @@ class Then(Table):
 
 
 SIGNAL = re.compile(r"signal ([A-Z][A-Z0-9+-]*)")
+SIGNALLED = StringConstraints(pattern=rf"^(restart|nothing|{SIGNAL.pattern})$")
 
 
 class Image(Table):
@@ -81,7 +83,7 @@ class Image(Table):
     sync: tuple[Sync, ...] = ()
     then: Then = Then()
 
-    @field_validator("then", mode="before")
+    @field_validator("then", mode="before", json_schema_input_type=Annotated[str, SIGNALLED] | list[str])
     @classmethod
     def read_then(cls, value: Any) -> Any:
         if value in ("restart", "nothing"):
@@ -191,7 +193,7 @@ class Project(Table):
     environments: dict[Name, Environment] = {}
     existing: Existing = Existing()
 
-    @field_validator("gates", mode="before")
+    @field_validator("gates", mode="before", json_schema_input_type=list[Workload] | dict[Workload, list[Workload]])
     @classmethod
     def named_alone(cls, value: Any) -> Any:
         alone = isinstance(value, list | tuple) and all(isinstance(gate, str) for gate in value)
@@ -203,3 +205,9 @@ class Project(Table):
         """
         context = self.environments[environment].context if environment else None
         return (*self.remote_contexts, *([context] if context else []))
+
+
+def as_json() -> str:
+    """Return the JSON schema of the table, for editors: schema.json of this folder, which the wheel has too."""
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "[tool.devenv]"}
+    return json.dumps({**Project.model_json_schema(by_alias=True), **head}, indent=2) + "\n"

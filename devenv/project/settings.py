@@ -5,7 +5,6 @@ each with its place.
 """
 
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from itertools import pairwise
@@ -19,6 +18,7 @@ from devenv.errors import UsageError
 from devenv.project.faults import listed, place, told
 from devenv.project.inputs import needed
 from devenv.project.schema import Environment, Image, Project, Table
+from devenv.project.table import located, read
 
 OVERRIDDEN = ("name", "namespace", "context", "registry")  # by flags and DEVENV_<KEY>
 EMPTIED = ("context", "registry")  # of these, DEVENV_<KEY> that is set and empty undoes the file's
@@ -51,26 +51,17 @@ def load(file: Path, environ: Mapping[str, str], flags: Mapping[str, str | None]
 
     Without `files`, those that it names need not be there: enough to end what was begun with another checkout of them.
     """
-    try:
-        text = file.read_text()
-        table = tomllib.loads(text)["tool"]["devenv"]
-    except FileNotFoundError:
-        raise UsageError(f"{file}: no such file\nhint: run devenv in the project's folder, or pass -f FILE") from None
-    except KeyError:
-        raise UsageError(f"{file}: has no table [tool.devenv]; docs/reference.md of devenv shows one") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        raise UsageError(f"{file}: {error}") from error
-    except TypeError:
-        raise UsageError(f"{file}: [tool] or [tool.devenv] is no table") from None
+    file = located(file)
+    text, table, top = read(file)
     try:
         project = Project.model_validate(overridden(table, environ, flags))
     except ValidationError as error:
-        raise UsageError(listed(file, told(text, error.errors()))) from None
+        raise UsageError(listed(file, told(text, error.errors(), top), top)) from None
     if misspelt := sorted(unknown_variables(project, environ)):
         raise UsageError("\n".join(misspelt))
     settings = Settings(root=file.resolve().parent, file=file.resolve(), project=on_existing(project))
-    if faults := [f"{place(text, loc)}: {what}" for loc, what in faults_of(settings, files)]:
-        raise UsageError(listed(file, faults))
+    if faults := [f"{place(text, loc, top)}: {what}" for loc, what in faults_of(settings, files)]:
+        raise UsageError(listed(file, faults, top))
     return settings
 
 
