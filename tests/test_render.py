@@ -63,8 +63,9 @@ def test_the_hooks_of_a_chart_come_before_and_after_the_rest_of_it() -> None:
 def test_what_is_of_no_chart_waits_for_none_of_its_hooks(tmp_path: Path) -> None:
     project = tmp_path / "chart"
     shutil.copytree(PROJECTS / "chart", project)
-    pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: db}\nspec: {containers: [{name: c, image: db}]}\n"
-    (project / "db.yaml").write_text(pod)
+    pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: NAME}\nspec: {containers: [{name: c, image: db}]}\n"
+    hook = "other, annotations: {helm.sh/hook: pre-install}"
+    (project / "db.yaml").write_text("---\n".join([pod.replace("NAME", "db"), pod.replace("NAME", hook)]))
     table = project / "pyproject.toml"
     table.write_text(table.read_text().replace("{ chart", '["db.yaml", { chart', 1).replace('"web" }', '"web" }]', 1))
     stack = loaded(project)
