@@ -20,7 +20,7 @@ main() {
 	trap clean EXIT
 	[[ -f .env ]] || devenv plan >/dev/null
 	devenv images list -o json >"$work/images"
-	node=$(jq -r '.[] | select(.name == "node").ref' "$work/images")
+	node=$(jq -r '.[] | select(.name == "devenv.node").ref' "$work/images")
 	name_images
 	devenv images prune 2>/dev/null
 	for ((round = 1; round <= rounds; round++)); do

@@ -95,15 +95,16 @@ start_daemon() {
 		systemctl start docker
 		return
 	fi
-	local options=() log=$cache/dockerd.log
+	local options=() log=$cache/dockerd.log path=$PATH
 	if lacks_sys_resource; then
 		say "CAP_SYS_RESOURCE is withheld from this machine: containers are started without it"
 		write_runtime
 		options=(--add-runtime "devenv=$cache/oci-runtime" --default-runtime devenv)
+		path=$cache/runtime:$PATH # BuildKit calls runc by its name, whatever runtime containers have by default
 	fi
 	remove_stale_pid_file
 	say "starting Docker (its log: $log)"
-	setsid dockerd "${options[@]}" </dev/null >>"$log" 2>&1 9>&- &
+	PATH=$path setsid dockerd "${options[@]}" </dev/null >>"$log" 2>&1 9>&- &
 	disown
 }
 
@@ -147,10 +148,13 @@ write_runtime() {
 			esac
 			last=$word
 		done
-		exec runc "$@"
+		exec RUNC "$@"
 	RUNTIME
+	sed -i "s|RUNC|$(command -v runc)|" "$cache/oci-runtime.new" # by its path: it is called runc itself, too
 	chmod 755 "$cache/oci-runtime.new"
 	mv "$cache/oci-runtime.new" "$cache/oci-runtime"
+	mkdir -p "$cache/runtime"
+	ln -sfn ../oci-runtime "$cache/runtime/runc"
 }
 
 # --- Python -----------------------------------------------------------------------------------------------------

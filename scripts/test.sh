@@ -115,7 +115,7 @@ images() {
 	mkdir -p build
 	export XDG_STATE_HOME=$PWD/build/state
 	DEVENV_NAME=test-images .venv/bin/devenv images build
-	nice -n 19 .venv/bin/devenv images build -f tests/projects/pebble/pyproject.toml pebble cert-manager >build/images.log 2>&1 &
+	nice -n 19 .venv/bin/devenv images build -f tests/projects/pebble/pyproject.toml pebble devenv.cert-manager >build/images.log 2>&1 &
 	unset XDG_STATE_HOME
 }
 

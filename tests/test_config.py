@@ -269,7 +269,7 @@ def test_a_cluster_that_exists_has_its_own_manifests_and_settings(tmp_path: Path
     (tmp_path / "shared").mkdir()
     project = settings.load(file, {}, {"context": context, "registry": "r.example"}).project
     own = settings.load(write(tmp_path, WHOLE), {}, {}).project
-    assert project.manifests == (Path("shared") if context else own.manifests)
+    assert project.manifests == ((Path("shared"),) if context else own.manifests)
     assert project.env == (own.env | {"TOKEN": "${env.TOKEN}"} if context else own.env)
     assert project.secrets == (own.secrets | {"more": {"KEY": "${env.TOKEN}"}} if context else own.secrets)
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from devenv.errors import UsageError
 from devenv.kube.documents import Fault, plain, read
-from devenv.project import manifests
+from devenv.project import manifests, render
 
 # What sigs.k8s.io/yaml 1.6.0 made of each.
 SCALARS: dict[str, Any] = {
@@ -131,4 +131,4 @@ def test_the_same_object_in_two_files_is_told_with_both_places() -> None:
 def test_a_file_that_is_no_text_is_told(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_bytes(b"a: \xff\n")
     with pytest.raises(UsageError, match=r"a\.yaml: not UTF-8 at byte 3"):
-        manifests.text_of(tmp_path / "a.yaml")
+        render.text_of(tmp_path / "a.yaml")

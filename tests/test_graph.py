@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from devenv.errors import UsageError
 from devenv.images.dockerfile import bases, decoded, encoded, with_bases
-from devenv.images.graph import File, Source, closure, content_tag, resolve
+from devenv.images.graph import Context, File, Source, closure, content_tag, resolve
 from devenv.system.digest import chain_ids, digest
 
 
@@ -35,14 +36,26 @@ def test_from_lines_are_the_edges() -> None:
     assert closure(resolve(TREE), "node") == ["base", "tool", "node"]
 
 
-def test_of_the_tool_s_own_images_a_project_s_dockerfile_knows_base_alone() -> None:
-    own = {name: replace(source, own=True) for name, source in TREE.items()}
-    images = resolve({**own, "web": folder("FROM node:latest\nFROM base\n"), "site": folder("FROM web\nFROM tool\n")})
-    assert {name: images[name].bases for name in ("node", "web", "site")} == {
-        "node": ("tool",),
-        "web": ("base",),
+OWN_TREE = {f"devenv.{name}": replace(source, own=True) for name, source in TREE.items()}
+
+
+def test_of_the_tool_s_own_images_a_project_s_dockerfile_knows_base_alone_by_a_name_of_its_own() -> None:
+    sources = {**OWN_TREE, "web": folder("FROM node:latest\nFROM devenv.local/base\n"), "site": folder("FROM web\n")}
+    images = resolve({**sources, "stages": folder("FROM node:20 AS base\nRUN x\nFROM base\nFROM tool\n")})
+    assert {name: images[name].bases for name in ("devenv.node", "web", "site", "stages")} == {
+        "devenv.node": ("devenv.tool",),
+        "web": ("devenv.base",),
         "site": ("web",),
+        "stages": (),
     }
+
+
+@pytest.mark.parametrize("name", TREE)
+def test_an_image_of_a_project_may_have_any_name_of_the_tool_s_own(name: str) -> None:
+    alone, both = resolve(OWN_TREE), resolve({**OWN_TREE, name: folder("FROM base\n")})
+    assert all(both[own] == alone[own] for own in OWN_TREE)
+    assert both[name].bases == ()
+    assert both[name].ref not in {image.ref for image in alone.values()}
 
 
 def test_a_change_renames_an_image_and_all_that_is_built_on_it() -> None:
@@ -61,6 +74,12 @@ def test_a_change_renames_an_image_and_all_that_is_built_on_it() -> None:
         Source(files=(File("Dockerfile", b"FROM scratch\n"),), args=(("A", "1"),)),
         Source(files=(File("Dockerfile", b"FROM scratch\n"),), pull="docker.io/library/x:1"),
         Source(files=(File("Dockerfile", b"FROM scratch\n"),), platform="linux/arm64"),
+        Source(files=(File("Dockerfile", b"FROM scratch\n"),), target="dev"),
+        Source(files=(File("Dockerfile", b"FROM scratch\n"),), builder="classic"),
+        Source(files=(File("Dockerfile", b"FROM scratch\n"),), file="Dockerfile.dev"),
+        Source(files=(File("Dockerfile", b"FROM scratch\n"),), outside=(File("../Dockerfile", b""),)),
+        Source(files=(File("Dockerfile", b"FROM scratch\n"),), contexts=(Context("lib", Path("lib"), (File("a"),)),)),
+        Source(files=(File("Dockerfile", b"FROM scratch\n"),), contexts=(Context("dev", Path("lib"), (File("a"),)),)),
     ],
 )
 def test_every_input_is_in_the_name(other: Source) -> None:
@@ -82,6 +101,13 @@ SOURCES = st.builds(
     files=st.lists(FILES, max_size=3, unique_by=lambda f: f.path).map(tuple),
     args=st.dictionaries(TEXTS, TEXTS, max_size=3).map(lambda d: tuple(sorted(d.items()))),
     platform=st.sampled_from(["linux/amd64", "linux/arm64"]),
+    file=st.sampled_from(["Dockerfile", "target", "context"]),
+    target=st.sampled_from([None, "builder", "context", "1"]),
+    builder=st.sampled_from([None, "classic", "buildkit"]),
+    outside=st.lists(FILES, max_size=1).map(tuple),
+    contexts=st.lists(
+        st.builds(Context, TEXTS.filter(bool), st.just(Path("x")), st.lists(FILES, max_size=1).map(tuple)), max_size=2
+    ).map(tuple),
 )
 
 

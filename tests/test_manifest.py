@@ -224,3 +224,18 @@ def test_what_others_need_comes_first() -> None:
     assert [o.kind for o in objects.in_order(mixed)] == [
         "Namespace", "Secret", "ConfigMap", "Service", "Deployment", "Job",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("given", "ref", "policy"),
+    [
+        ("Always", "devenv.local/a:1", "IfNotPresent"),
+        ("Never", "devenv.local/a:1", "Never"),
+        ("Always", "registry.example/a:1", "Always"),
+    ],
+)
+def test_an_image_that_no_registry_has_is_not_pulled_at_each_start(given: str, ref: str, policy: str) -> None:
+    spec = {"containers": [{"name": "c", "image": "a", "imagePullPolicy": given}]}
+    raw = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": spec}
+    (container,) = Object.parse(raw, "home").with_images({"docker.io/library/a": ref}).raw["spec"]["containers"]
+    assert container == {"name": "c", "image": ref, "imagePullPolicy": policy}

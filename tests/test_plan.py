@@ -50,7 +50,7 @@ DOCUMENTS = [
 OLD = objects.reference("v1", "ConfigMap", "old", "shop")
 SOURCES = {
     "base": replace(folder("base", "FROM scratch\n"), pull="docker.io/library/debian:bookworm"),
-    "node": folder("node", "FROM base\n"),
+    "devenv.node": folder("node", "FROM base\n"),
     "app": folder("app", "FROM base\n"),
     "db": replace(folder("db", "FROM base\n"), pull="docker.io/library/postgres:15"),
 }
@@ -118,7 +118,8 @@ def test_a_bare_machine_needs_everything_in_the_order_of_needs() -> None:
     steps = make_plan(wanted(env_text="A=1\n"), Observed())
     order = names(steps)
     assert set(order) == {
-        "env-file", "image base", "image node", "image app", "image db", "cluster", "load app", "load db", "objects",
+        "env-file", "image base", "image devenv.node", "image app", "image db", "cluster", "load app", "load db",
+        "objects",
         "run job/migrate", "ready job/migrate", "complete job/migrate", "apply deployment/api", "ready deployment/api",
         "apply statefulset/db", "ready statefulset/db", "forwards", "forwards open",
     }  # fmt: skip

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from devenv.errors import UsageError
-from devenv.project import manifests, settings
+from devenv.project import manifests, render, settings
 from tests.test_config import WHOLE, write
 
 CONFIG_MAP = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {name}\n"
@@ -15,7 +15,7 @@ def names(folder: Path, text: str = WHOLE) -> list[str]:
     return [str(o.id) for o in manifests.objects(settings.load(write(folder, text), {}, {}))]
 
 
-@pytest.mark.parametrize("name", manifests.KUSTOMIZATION)
+@pytest.mark.parametrize("name", render.KUSTOMIZATION)
 def test_a_kustomize_folder_is_known_by_each_name_that_kustomize_knows(tmp_path: Path, name: str) -> None:
     (tmp_path / "k8s").mkdir()
     (tmp_path / "k8s" / name).write_text("resources: [a.yaml]\nnamePrefix: my-\n")

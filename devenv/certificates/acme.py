@@ -13,7 +13,7 @@ from devenv.system.digest import digest
 
 VERSION, ACME_VERSION = "cert-manager.io/v1", "acme.cert-manager.io/v1"
 NAMESPACE = "cert-manager"  # of its controllers, and of the keys of ClusterIssuers
-IMAGE = "cert-manager"  # in the tool's own list
+IMAGE = "devenv.cert-manager"  # in the tool's own list
 PREFIX = "devenv-"  # of the names of our ClusterIssuers
 ISSUED_BY = "cert-manager.io/issuer-name"  # cert-manager's word on a Secret, written when it fills it
 MADE_BY = "devenv/image"  # on a resource definition: the image that it came from

@@ -61,6 +61,15 @@ def common(
     pass
 
 
+@app.command(epilog="Example: devenv schema > devenv.schema.json")
+def schema() -> None:
+    """Print the JSON schema of the table, for editors. Needs no project."""
+    from devenv.cli import output
+    from devenv.project.schema import as_json
+
+    output.plain(as_json().rstrip())
+
+
 @app.command(epilog="Example: devenv up -n staging")
 @verb
 def up(

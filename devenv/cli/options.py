@@ -32,9 +32,9 @@ def duration(text: str) -> float:
         raise typer.BadParameter(str(error)) from error
 
 
-File = Annotated[Path, typer.Option("--file", "-f", help="File with the table [tool.devenv].")]
+File = Annotated[Path, typer.Option("--file", "-f", help="File with the table, if not pyproject.toml.")]
 # Where -f is --follow, as kubectl has it.
-FileInFull = Annotated[Path, typer.Option("--file", help="File with the table [tool.devenv].")]
+FileInFull = Annotated[Path, typer.Option("--file", help="File with the table, if not pyproject.toml.")]
 Follow = Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes, until Ctrl-C.")]
 Namespace = Annotated[str | None, typer.Option("--namespace", "-n", help="Namespace, instead of the file's.")]
 Context = Annotated[

@@ -101,7 +101,7 @@ def known(desired: Stack, names: list[str]) -> list[str]:
 def made_from(desired: Stack, image: Image) -> Revision:
     """Return the last commit that changed the image: its folder, those of its bases, the file with its arguments."""
     below = [desired.images[name].source for name in graph.closure(desired.images, image.name)]
-    folders = [source.folder for source in below if source.folder]
+    folders = [path for source in below for path in source.paths]
     arguments = [desired.settings.file] if any(source.args for source in below) else []
     return revision.of_paths(desired.settings.root, [*folders, *arguments])
 

@@ -64,12 +64,12 @@ def image_refs() -> frozenset[str]:
         return frozenset(ref for image in client().api.images() for ref in image["RepoTags"] or ())
 
 
-def pull(ref: str, name: str) -> None:
-    """Pull an image and name it by content."""
+def pull(ref: str, name: str, for_platform: str) -> None:
+    """Pull an image for a platform and name it by content."""
     with explained(f"pull {ref}"):
         tagged, _, digest = ref.partition("@")
         tag = tagged.rpartition("/")[2].partition(":")[2]
-        client().images.pull(repository(ref), tag=digest or tag or "latest", platform=platform()).tag(name)
+        client().images.pull(repository(ref), tag=digest or tag or "latest", platform=for_platform).tag(name)
 
 
 def tag(ref: str, name: str) -> None:
@@ -93,14 +93,36 @@ def push(ref: str) -> str:
     return digest
 
 
-def build(context: Path, name: str, args: dict[str, str], log: Path, no_cache: bool = False) -> None:
+@cache
+def prefers_buildkit() -> bool:
+    """Whether `docker build` is BuildKit's work by this daemon's own word, and BuildKit can run what the daemon can: it
+    calls runc, whatever runtime the daemon has by default.
+    """
+    api = client().api
+    with explained("ask the daemon"):
+        said = api.get(f"{api.base_url}/_ping").headers.get("Builder-Version")
+        return said == "2" and api.info().get("DefaultRuntime", "runc") == "runc"
+
+
+def build(
+    context: Path,
+    name: str,
+    args: dict[str, str],
+    log: Path,
+    no_cache: bool = False,
+    *,
+    dockerfile: Path | None = None,
+    target: str | None = None,
+    platform: str | None = None,
+) -> None:
     """Build an image from a folder with the classic builder, which every daemon has. Its last lines are the error."""
     lines: list[str] = []
     log.parent.mkdir(parents=True, exist_ok=True)
     with explained(f"build {name}"), log.open("a") as out:
         events = client().api.build(
-            path=str(context), tag=name, buildargs=args, nocache=no_cache, rm=True, forcerm=True, decode=True
-        )
+            path=str(context), tag=name, buildargs=args, nocache=no_cache, rm=True, forcerm=True, decode=True,
+            dockerfile=str(dockerfile) if dockerfile else None, target=target, platform=platform,
+        )  # fmt: skip
         for event in events:
             text = event.get("error") or event.get("stream") or ""
             out.write(text)

@@ -16,6 +16,12 @@ VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)(?::([-+])([^}]*))?\})")
 FLAGS = re.compile(r"\s*(?:COPY|ADD|RUN)((?:\s+--\S+)+)", re.IGNORECASE)
 USED = re.compile(r"--(?:mount=(?:\S+,)?)?from=([^\s,]+)")
 HEREDOC = re.compile(r"""\s\d*<<-?(["']?)(\w+)\1""")
+# What only BuildKit knows (Dockerfile reference): flags, and arguments that it alone sets.
+MODERN = re.compile(
+    r"--(?:mount|network|security|link|chmod|parents|exclude|checksum|keep-git-dir|unpack)\b"
+    r"|(?<![\w])(?:TARGET|BUILD)(?:PLATFORM|OS|ARCH|VARIANT)\b"
+)
+HAS_MODERN = re.compile(r"\s*(?:FROM|ARG|(?:COPY|ADD|RUN)\s+(?=--))", re.IGNORECASE)
 TAKES_HEREDOC = re.compile(r"\s*(?:COPY|ADD|RUN)\s", re.IGNORECASE)
 
 
@@ -70,6 +76,23 @@ def mentions(text: str, args: Mapping[str, str]) -> Iterator[Mention]:
             for used in USED.finditer(line, flags.start(1), flags.end(1)):
                 if used[1].lower() not in stages and not used[1].isdigit():
                     yield Mention(plain(used[1]), start + used.start(1), start + used.end(1))
+
+
+def needs_buildkit(text: str, args: Mapping[str, str]) -> str:
+    """Return what of a Dockerfile the classic builder does not understand, with its line, or an empty string.
+
+    A `# syntax=` line alone is a comment to it.
+    """
+    for start, line in lines(text):
+        number = text.count("\n", 0, start) + 1
+        if heredocs(line, text[start + len(line) :]):
+            return f"line {number}: a heredoc"
+        if HAS_MODERN.match(line):
+            flags = FLAGS.match(line)
+            found = next((f for f in MODERN.finditer(flags[0] if flags else line) if f[0] not in args), None)
+            if found:
+                return f"line {number}: {found[0]}"
+    return ""
 
 
 def plain(image: str) -> str:

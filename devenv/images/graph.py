@@ -12,9 +12,11 @@ from devenv.images.dockerfile import bases, decoded
 from devenv.system.digest import digest
 
 COMMON = "linux/amd64"  # the platform that is not in a tag
-BASE = "base"  # the image of the tool's own that projects build on
 IGNORED = {"__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis"}  # caches: no part of any folder
 REGISTRY = "devenv.local"  # a host that no resolver knows: such an image is never pulled by mistake
+OWN = "devenv."  # begins the names of the tool's own images: no table can have one with a dot
+BASE = f"{REGISTRY}/base"  # how a project's Dockerfile names the one image of the tool's own that it may build on
+DOCKERFILE = "Dockerfile"
 
 
 class Kind(Enum):
@@ -38,6 +40,15 @@ class File:
 
 
 @dataclass(frozen=True)
+class Context:
+    """A folder beside the image's own, which its Dockerfile knows by a name."""
+
+    name: str
+    folder: Path
+    files: tuple[File, ...] = ()
+
+
+@dataclass(frozen=True)
 class Source:
     """Where an image comes from, as its table or the tool's own list says."""
 
@@ -47,10 +58,21 @@ class Source:
     args: tuple[tuple[str, str], ...] = ()
     platform: str = COMMON
     own: bool = False  # of the tool's own list
+    file: str = DOCKERFILE  # its path, from the folder
+    outside: tuple[File, ...] = ()  # the Dockerfile and what it ignores, where they do not lie in the folder
+    target: str | None = None  # the stage that is the image, where it is not the last one
+    builder: str | None = None  # what its table says
+    contexts: tuple[Context, ...] = ()
 
     @property
     def dockerfile(self) -> str:
-        return next((decoded(f.data) for f in self.files if f.path == "Dockerfile"), "")
+        return next((decoded(f.data) for f in (*self.outside, *self.files) if f.path == self.file), "")
+
+    @property
+    def paths(self) -> list[Path]:
+        """The folders and files that the image is built from."""
+        found = [self.folder, *(self.folder / f.path for f in self.outside)] if self.folder else []
+        return [*found, *(context.folder for context in self.contexts)]
 
 
 @dataclass(frozen=True)
@@ -69,7 +91,7 @@ class Image:
 
 def resolve(sources: Mapping[str, Source]) -> dict[str, Image]:
     """Return every image with its reference, bases first. Raise UsageError if the graph has a cycle."""
-    needs = {n: bases(s.dockerfile, known(sources, n), dict(s.args)) for n, s in sources.items()}
+    needs = {name: needed(sources, name) for name in sources}
     try:
         order = list(TopologicalSorter(needs).static_order())
     except CycleError as error:
@@ -78,16 +100,25 @@ def resolve(sources: Mapping[str, Source]) -> dict[str, Image]:
     for name in order:
         source = sources[name]
         tag = content_tag(source, [images[base].ref for base in needs[name]])
-        images[name] = Image(name, f"{REGISTRY}/{name}:{tag}", source, needs[name])
+        images[name] = Image(name, f"{REGISTRY}/{name.removeprefix(OWN)}:{tag}", source, needs[name])
     return images
 
 
-def known(sources: Mapping[str, Source], name: str) -> set[str]:
-    """Return the images that a Dockerfile can mean. Of the tool's own a project knows one: its `FROM node` is no node
-    of Kubernetes.
+def needed(sources: Mapping[str, Source], name: str) -> tuple[str, ...]:
+    """Return the images that one is built from, in the order in which its Dockerfile names them."""
+    source, known = sources[name], meanings(sources, name)
+    return tuple(known[word] for word in bases(source.dockerfile, known, dict(source.args)))
+
+
+def meanings(sources: Mapping[str, Source], name: str) -> dict[str, str]:
+    """Return the words by which a Dockerfile can mean an image here. Of the tool's own a project knows one, by a name
+    that nobody else's image has: its `FROM base` and `FROM node` are Docker's to find.
     """
-    by_tool = sources[name].own
-    return {n for n, source in sources.items() if n != name and (by_tool or not source.own or n == BASE)}
+    if sources[name].own:
+        return {n.removeprefix(OWN): n for n, source in sources.items() if source.own and n != name}
+    own = {BASE: f"{OWN}base"} if f"{OWN}base" in sources else {}
+    beside = {context.name for context in sources[name].contexts}
+    return own | {n: n for n, source in sources.items() if not source.own and n != name and n not in beside}
 
 
 def content_tag(source: Source, base_refs: Iterable[str]) -> str:
@@ -101,7 +132,22 @@ def content_tag(source: Source, base_refs: Iterable[str]) -> str:
         fields.append(b"%d args" % len(source.args))
     if source.platform != COMMON:
         fields += [source.platform.encode(), b"platform"]
+    if chosen := settings(source):
+        fields += [*chosen, b"%d settings" % len(chosen)]
     return digest(fields)
+
+
+def settings(source: Source) -> list[bytes]:
+    """Return what else of its table an image is made by, as words; none where the table says nothing of it."""
+    named = {"file": source.file if source.file != DOCKERFILE else None}
+    named |= {"target": source.target, "builder": source.builder}
+    words = [word.encode() for key, value in named.items() if value is not None for word in (key, value)]
+    beside = [(c.name, c.files) for c in source.contexts]
+    for name, files in [*([("", source.outside)] if source.outside else []), *beside]:
+        words += [b"context", name.encode(), b"%d" % len(files)]
+        for file in sorted(files, key=lambda f: f.path):
+            words += [os.fsencode(file.path), file.mark, file.data]
+    return words
 
 
 def closure(images: Mapping[str, Image], name: str) -> list[str]:

@@ -3,14 +3,14 @@
 import os
 import shutil
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from tempfile import mkdtemp
 
 from devenv.errors import CommandFailed, DevenvError
-from devenv.images import daemon, endpoint, folder
+from devenv.images import builder, daemon, endpoint, folder
 from devenv.images.dockerfile import encoded, with_bases
-from devenv.images.graph import Image
+from devenv.images.graph import File, Image, Source, meanings
 from devenv.system import process, state
 from devenv.system.cancel import Cancel
 
@@ -30,7 +30,7 @@ def obtain(
     image = images[name]
     if pull and image.source.pull:
         try:
-            daemon.pull(image.source.pull, image.ref)
+            daemon.pull(image.source.pull, image.ref, image.source.platform)
             return f"pulled {image.source.pull}"
         except DevenvError:
             if image.source.folder is None:
@@ -39,33 +39,74 @@ def obtain(
             for base in (b for b in image.bases if images[b].ref not in there):
                 obtain(images, base, bool(images[base].source.pull), log.with_name(f"image-{base}.log"), cancel=cancel)
     with _builders:
-        build(images, image, log, no_cache, cancel)
-    return f"built from {image.source.folder}"
+        who = build(images, image, log, no_cache, cancel)
+    return f"built from {image.source.folder}" + (" by BuildKit" if who == builder.BUILDKIT else "")
 
 
 def build(
     images: Mapping[str, Image], image: Image, log: Path, no_cache: bool = False, cancel: Cancel | None = None
-) -> None:
-    """Build an image in a copy of its folder; `prepare` there first writes what the Dockerfile takes."""
-    assert image.source.folder
-    context = Path(mkdtemp(prefix=f"build-{image.name}-", dir=state.cache()))
+) -> str:
+    """Build an image in a copy of its folder, and return by whom; `prepare` there first writes what the Dockerfile
+    takes.
+    """
+    source = image.source
+    who = builder.choose(source)  # what cannot be built is not prepared either
+    home = Path(mkdtemp(prefix=f"build-{image.name}-", dir=state.cache()))
     try:
-        for file in image.source.files:
-            folder.write(file, context)
-        for path in (path for path in context.rglob("*") if path.is_dir() and not path.is_symlink()):
-            path.chmod(0o755)  # what is copied into an image keeps its mode, and that is not the builder's to choose
-        refs = {base: images[base].ref for base in image.bases}
-        if (context / "prepare").exists():
+        context = copied(source.files, home / "context")
+        contexts = {c.name: copied(c.files, home / f"beside-{n}") for n, c in enumerate(source.contexts)}
+        refs = references(images, image)
+        if os.access(context / "prepare", os.X_OK) and (context / "prepare").is_file():
             prepare(image, context, refs, log, cancel)
-        args = dict(image.source.args)
-        (context / "Dockerfile").write_bytes(encoded(with_bases(image.source.dockerfile, refs, args)))
-        daemon.build(context, image.ref, args, log, no_cache)
+        dockerfile = directed(source, context, home, with_bases(source.dockerfile, refs, dict(source.args)))
+        platform = source.platform if source.platform != daemon.platform() else None
+        if who == builder.BUILDKIT:
+            made = builder.Build(context, dockerfile, image.ref, source, contexts, platform)
+            builder.by_buildkit(made, log, no_cache, cancel)
+        else:
+            daemon.build(
+                context, image.ref, dict(source.args), log, no_cache,
+                dockerfile=dockerfile, target=source.target, platform=platform,
+            )  # fmt: skip
     finally:
-        shutil.rmtree(context, ignore_errors=True)
+        shutil.rmtree(home, ignore_errors=True)
+    return who
+
+
+def references(images: Mapping[str, Image], image: Image) -> dict[str, str]:
+    """Return the reference for each word of the Dockerfile that means an image here."""
+    known = meanings({name: one.source for name, one in images.items()}, image.name)
+    return {word: images[name].ref for word, name in known.items() if name in image.bases}
+
+
+def copied(files: Iterable[File], to: Path) -> Path:
+    """Write files into a new folder."""
+    to.mkdir()
+    for file in files:
+        folder.write(file, to)
+    for path in (to, *(path for path in to.rglob("*") if path.is_dir() and not path.is_symlink())):
+        path.chmod(0o755)  # what is copied into an image keeps its mode, and that is not the builder's to choose
+    return to
+
+
+def directed(source: Source, context: Path, home: Path, text: str) -> Path:
+    """Write the Dockerfile, and what it has not sent where each builder looks for it. Return its place."""
+    place = context / source.file
+    if source.outside:
+        (home / "outside").mkdir()
+        place = home / "outside" / Path(source.file).name
+    place.write_bytes(encoded(text))
+    ignored = f"{source.file}.dockerignore"
+    own = next((f.data for f in (*source.outside, *source.files) if f.path == ignored), None)
+    if own is not None:  # it takes the place of .dockerignore, which the classic builder's library reads
+        (context / ".dockerignore").write_bytes(own)
+        place.with_name(f"{place.name}.dockerignore").write_bytes(own)
+    return place
 
 
 def prepare(image: Image, context: Path, refs: Mapping[str, str], log: Path, cancel: Cancel | None) -> None:
-    variables = {f"DEVENV_IMAGE_{base.upper().replace('-', '_')}": ref for base, ref in refs.items()}
+    short = {base.rpartition("/")[2].upper().replace("-", "_"): ref for base, ref in refs.items()}
+    variables = {f"DEVENV_IMAGE_{base}": ref for base, ref in short.items()}
     path = process.search_path([state.cache() / "bin"])
     own = {**endpoint.variables(), "DEVENV_CACHE": str(state.cache()), "PATH": path}
     environment = {**variables, **dict(image.source.args), **own}

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import scrypt
 
+from devenv.images.graph import REGISTRY
 from devenv.images.reference import repository
 from devenv.kube import pods
 from devenv.kube.pods import Document as Document  # of which an object is made
@@ -151,11 +152,16 @@ class Object:
         return owner(environment, self.id.home).items() <= (self.meta.get("labels") or {}).items()
 
     def with_images(self, references: Mapping[str, str]) -> "Object":
-        """Return the object with each image whose repository is a key of `references` replaced."""
+        """Return the object with each image whose repository is a key of `references` replaced. What no registry has is
+        not to be pulled at each start.
+        """
         raw = deepcopy(self.raw)
         for container in pods.containers(raw):
             if image := container.get("image"):
                 container["image"] = references.get(repository(image), image)
+                ours = container["image"].startswith(f"{REGISTRY}/")
+                if ours and container.get("imagePullPolicy") == "Always":
+                    container["imagePullPolicy"] = "IfNotPresent"
         return Object(self.id, raw)
 
     def with_config_hash(self, hashes: Mapping[Id, str]) -> "Object":
@@ -254,9 +260,18 @@ def node_port(name: str, service: Object, port: Document) -> Object:
 
 
 def in_order(objects: Iterable[Object]) -> list[Object]:
-    """Return the objects so that what others need comes first."""
+    """Return the objects so that what others need comes first; a Service that chooses its NodePort before those that
+    are given any.
+    """
     rank = {kind: n for n, kind in enumerate(FIRST)}
-    return sorted(objects, key=lambda o: (rank.get(o.kind, len(rank)), o.kind.lower(), o.id.name, o.id.namespace))
+
+    def key(obj: Object) -> tuple[int, str, bool, str, str]:
+        chooses = obj.kind == "Service" and any(
+            "nodePort" in port for port in (obj.raw.get("spec") or {}).get("ports") or ()
+        )
+        return rank.get(obj.kind, len(rank)), obj.kind.lower(), not chooses, obj.id.name, obj.id.namespace
+
+    return sorted(objects, key=key)
 
 
 def prepared(objects: Iterable[Object], environment: str = "") -> list[Object]:

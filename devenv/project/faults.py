@@ -14,9 +14,12 @@ NAMED_BY_PERSON = {"secrets", "env", "tests", "args"}  # tables whose keys are a
 TYPES = {str: "string", bool: "boolean", int: "number", float: "number", list: "list", dict: "table"}
 
 
-def listed(file: Path, faults: list[str]) -> str:
+TABLE = ("tool", "devenv")  # where the table is in a file that has others too
+
+
+def listed(file: Path, faults: list[str], top: tuple[str, ...] = TABLE) -> str:
     count = f"{len(faults)} fault" + ("s" if len(faults) > 1 else "")
-    return "\n  ".join([f"{file}: {count} in [tool.devenv]", *faults])
+    return "\n  ".join([f"{file}: {count}{' in [tool.devenv]' if top else ''}", *faults])
 
 
 def said(error: Any) -> str:
@@ -31,13 +34,13 @@ def said(error: Any) -> str:
             return f"{error['msg'].removeprefix('Value error, ')} (it is {value(error)})"
 
 
-def told(text: str, errors: Iterable[Any]) -> list[str]:
+def told(text: str, errors: Iterable[Any], top: tuple[str, ...] = TABLE) -> list[str]:
     """Return each fault with its place in the text. A key that is itself at fault is not told, be it as the place of
     another: it may be a misplaced password.
     """
     found = [*errors]
     broken = {e["loc"][:-1] for e in found if e["loc"][-1:] == ("[key]",)}
-    return [f"{place(text, keys_of(e['loc'], broken))}: {said(e)}" for e in found]
+    return [f"{place(text, keys_of(e['loc'], broken), top)}: {said(e)}" for e in found]
 
 
 def keys_of(loc: tuple[Any, ...], broken: Collection[tuple[Any, ...]]) -> tuple[Any, ...]:
@@ -55,16 +58,20 @@ def value(error: Any) -> str:
     return f"a {TYPES.get(type(given), 'value')} that is not shown"
 
 
-def place(text: str, loc: tuple[Any, ...]) -> str:
-    """Return `line N: key.path`: the line of the key, else of the nearest table above it that is written."""
+def place(text: str, loc: tuple[Any, ...], top: tuple[str, ...] = TABLE) -> str:
+    """Return `line N: key.path`: the line of the key, else of the nearest table above it that is written.
+
+    `top` is where the table is in its file: nowhere, if the file is the table.
+    """
     keys = [str(part) for part in loc]
     lines = text.splitlines()
     for depth in range(len(keys), -1, -1):
-        at = header_line(lines, ["tool", "devenv", *keys[:depth]])
+        path = [*top, *keys[:depth]]
+        at = header_line(lines, path) if path else -1
         if at is not None:
             rest = keys[depth:]
             at = next((n for n in range(at + 1, end_of_table(lines, at)) if names_key(lines[n], rest)), at)
-            return f"line {at + 1}: {'.'.join(keys) or 'tool.devenv'}"
+            return f"line {max(at, 0) + 1}: {'.'.join(keys) or 'tool.devenv'}"
     return ".".join(keys)
 
 

@@ -1,90 +1,75 @@
-"""The files that decide whether a gate runs again: those that its `inputs` name, and what they hold as one digest."""
+"""What the manifests are read from, as the table says: files and folders, Helm charts, commands that print YAML."""
 
-import os
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path, PurePath, PurePosixPath
+from pathlib import Path
+from typing import Annotated, Any
 
-from pathspec import GitIgnoreSpec
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, StringConstraints, Tag
 
-from devenv.errors import UsageError
-from devenv.images.graph import IGNORED
-from devenv.project.schema import Gate
-from devenv.system.digest import digest
-
-WILD = frozenset("*?[")
-SKIPPED = frozenset({*IGNORED, ".git"})  # what is made beside files, and decides nothing
+# Helm's own rule for the name of a release (pkg/chart/common/util, and `helm template` refuses others).
+Release = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=53)]
 
 
-@dataclass(frozen=True)
-class Pattern:
-    """What a text names: a file, a folder with all that is in it, or what matches `rest` below a folder."""
+class Chart(BaseModel):
+    """A Helm chart, and what it is rendered with."""
 
-    text: str
-    base: Path
-    rest: str = ""
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
-    @classmethod
-    def of(cls, root: Path, text: str) -> "Pattern":
-        parts = PurePosixPath(text).parts
-        fixed = next((n for n, part in enumerate(parts) if WILD & {*part}), len(parts))
-        return cls(text, root.joinpath(*parts[:fixed]).resolve(), "/".join(parts[fixed:]))
+    chart: Path  # a folder with Chart.yaml
+    values: tuple[Path, ...] = ()  # the later of them have the last word
+    set: dict[str, Any] = {}  # values that are laid over those of the files
+    release: Release | None = None  # where it is not the project's name
 
-    def matches(self, path: PurePath) -> bool:
-        """Whether a path is one of the files that it names, be it there or not."""
-        if not path.is_relative_to(self.base):
-            return False
-        below = path.relative_to(self.base)
-        if SKIPPED & {*below.parts}:
-            return False
-        return not self.rest or bool(below.parts and self._spec.match_file(str(below)))
-
-    @property
-    def _spec(self) -> GitIgnoreSpec:
-        return GitIgnoreSpec.from_lines([f"/{self.rest}"])
-
-    def files(self) -> Iterator[Path]:
-        """Yield the files and links that it names. What a link to a folder leads to is not looked through."""
-        if not self.base.is_dir():
-            yield from (self.base,) if self.base.exists() and not self.rest else ()
-            return
-        for here, folders, names in os.walk(self.base):
-            links = [name for name in folders if (Path(here) / name).is_symlink()]
-            folders[:] = [name for name in folders if name not in SKIPPED]
-            yield from (path for name in (*names, *links) if self.matches(path := Path(here) / name))
+    def __str__(self) -> str:
+        return str(self.chart)
 
 
-def patterns(root: Path, gates: Iterable[Gate]) -> tuple[Pattern, ...]:
-    """Return what decides about any of these gates."""
-    return tuple(Pattern.of(root, text) for gate in gates for text in gate.inputs)
+class Printed(BaseModel):
+    """A command that prints objects as YAML."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    command: Annotated[tuple[str, ...], Field(min_length=1)]
+    reads: tuple[Path, ...] = ()  # files and folders: `devenv dev` takes a change of one for a change of the manifests
+
+    def __str__(self) -> str:
+        return " ".join(self.command)
 
 
-def missing(root: Path, gate: Gate) -> list[str]:
-    """Return the inputs of a gate that name no file: what decides would be something else than was meant."""
-    return [pattern.text for pattern in patterns(root, [gate]) if next(pattern.files(), None) is None]
+def kind(value: Any) -> str:
+    """Return which of them a value of the table is; what is none is told as a path that it is not."""
+    if isinstance(value, Chart) or (isinstance(value, dict) and "chart" in value):
+        return "chart"
+    return "command" if isinstance(value, Printed | dict) else "path"
 
 
-def digests(root: Path, gates: Mapping[str, Gate]) -> dict[str, str]:
-    """Return the digest of the names and contents of each gate's inputs, for the gates that have some.
-
-    Raise UsageError for inputs that name no file.
-    """
-    return {name: digest_of(root, name, gate) for name, gate in gates.items() if gate.inputs}
+def listed(value: Any) -> Any:
+    return value if isinstance(value, list | tuple) else (value,)
 
 
-def digest_of(root: Path, name: str, gate: Gate) -> str:
-    if lost := missing(root, gate):
-        raise UsageError(f"gates: {name}: inputs: {', '.join(lost)}: no such file in {root}")
-    found = {path for pattern in patterns(root, [gate]) for path in pattern.files()}
-    return digest(field for path in sorted(found) for field in fields(root, path))
+Input = Annotated[
+    Annotated[Path, Tag("path")] | Annotated[Chart, Tag("chart")] | Annotated[Printed, Tag("command")],
+    Discriminator(kind),
+]
+Inputs = Annotated[
+    tuple[Input, ...],
+    Field(min_length=1),
+    BeforeValidator(listed, json_schema_input_type=Input | Annotated[list[Input], Field(min_length=1)]),
+]
 
 
-def fields(root: Path, path: Path) -> tuple[bytes, ...]:
-    """Return what a file is: its name and what it holds. One that was removed meanwhile is nothing."""
-    try:
-        held = path.read_bytes() if path.is_file() else os.fsencode(path.readlink()) if path.is_symlink() else b""
-    except FileNotFoundError:
-        return ()
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}: it decides whether a gate runs again") from error
-    return os.fsencode(os.path.relpath(path, root)), held
+def said(inputs: tuple[Input, ...]) -> str:
+    return ", ".join(map(str, inputs))
+
+
+def needed(inputs: tuple[Input, ...]) -> list[Path]:
+    """Return the files and folders that have to be there."""
+    found: list[Path] = []
+    for one in inputs:
+        match one:
+            case Chart():
+                found += [one.chart / "Chart.yaml", *one.values]
+            case Printed():
+                found += one.reads
+            case _:
+                found.append(one)
+    return found

@@ -5,14 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from devenv.errors import UsageError
-from devenv.kube import documents, pods, secrecy
+from devenv.kube import documents, hooks, pods, secrecy
 from devenv.kube.documents import Fault
 from devenv.kube.objects import RUNS, Id, Object
+from devenv.project import render
+from devenv.project.inputs import Chart, Input, Printed, said
+from devenv.project.render import KUSTOMIZATION, MANIFEST_SUFFIXES, text_of
 from devenv.project.settings import Settings
-from devenv.system import masking, process
-
-KUSTOMIZATION = ("kustomization.yaml", "kustomization.yml", "Kustomization")  # as kustomize itself looks for it
-MANIFEST_SUFFIXES = (".yaml", ".yml", ".json")  # as kubectl apply -f takes them of a folder
+from devenv.system import masking
 
 # The kinds that are read here beside workloads, and the keys that are read of them (the Kubernetes API, v1).
 ALSO_READ = ("Service", "Ingress")
@@ -25,30 +25,50 @@ FREE = {"labels", "annotations", "selector", "matchLabels", "nodeSelector"}  # w
 
 
 def objects(settings: Settings) -> list[Object]:
-    """Return the manifests' objects: of a kustomize folder as rendered, else of all manifest files. Raise
-    UsageError where there is none.
+    """Return the objects of all manifests, without the hooks of charts that `up` does not run. Raise UsageError where
+    there is none.
     """
-    path, home = settings.path(settings.project.manifests), settings.project.namespace
-    if not path.exists():
-        raise UsageError(f"{settings.file}: manifests: {settings.project.manifests}: no such file or folder")
-    if any((path / name).is_file() for name in KUSTOMIZATION):
-        # An overlay may stand on a file above its folder: it is all the project's own.
-        argv = [process.find("kubectl"), "kustomize", "--load-restrictor", "LoadRestrictionsNone", str(path)]
-        texts = {f"kubectl kustomize {path}": process.run(argv)}
-    else:
-        found = [path] if path.is_file() else sorted(f for f in path.iterdir() if f.suffix in MANIFEST_SUFFIXES)
-        texts = {str(file): text_of(file) for file in found}
-    if not (objects := parsed(texts, home)):
+    project = settings.project
+    found: dict[Id, tuple[Object, str]] = {}
+    for one in project.manifests:
+        release = chart_of(settings, one)
+        for obj, place in read(render.texts(settings, one), project.namespace):
+            if release and not hooks.runs_with_up(obj):
+                continue
+            add(found, hooks.released(obj, release) if release else obj, place)
+    if not found:
         # Nothing to apply would mean that all is to be deleted.
         raise UsageError(
-            f"{settings.file}: manifests: no objects in {settings.project.manifests}\n"
-            f"hint: name a kustomize folder, a file, or a folder with {', '.join(MANIFEST_SUFFIXES)} files in it"
+            f"{settings.file}: manifests: no objects in {said(project.manifests)}\n"
+            f"hint: name a kustomize folder, a Helm chart, a file, or a folder with {', '.join(MANIFEST_SUFFIXES)} "
+            f"files in it"
         )
-    return objects
+    return [obj for obj, _ in found.values()]
+
+
+def chart_of(settings: Settings, one: Input) -> str:
+    """Return the name of the release that a chart is rendered for; an empty string for what is no chart."""
+    if isinstance(one, Path) and (settings.path(one) / "Chart.yaml").is_file():
+        one = Chart(chart=one)
+    return render.release(settings, one) if isinstance(one, Chart) else ""
+
+
+def followed(settings: Settings) -> frozenset[Path]:
+    """Return the files and folders that the manifests are read from."""
+    found = set[Path]()
+    for one in settings.project.manifests:
+        match one:
+            case Chart():
+                found |= {settings.path(path).resolve() for path in (one.chart, *one.values)}
+            case Printed():
+                found |= {settings.path(path).resolve() for path in one.reads}
+            case _:
+                found |= files_of(settings.path(one))
+    return frozenset(found)
 
 
 def files_of(path: Path) -> frozenset[Path]:
-    """Return the files and folders that the manifests are read from: those that a kustomization names, with theirs.
+    """Return the files and folders that a kustomize folder is read from: those that it names, with theirs.
 
     Any text of a kustomization that is the name of a file counts: rather one file too many than one too few.
     """
@@ -87,30 +107,30 @@ def is_path(folder: Path, name: str) -> bool:
         return False
 
 
-def text_of(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{file}: not UTF-8 at byte {error.start}") from error
-
-
 def parsed(texts: Mapping[str, str], home: str) -> list[Object]:
-    """Return the objects of YAML texts, by their names. Raise UsageError for what is no object.
-
-    Likewise for an object that is there twice: the last of them would win without a word.
-    """
+    """Return the objects of YAML texts, by their names. Raise UsageError for what is no object."""
     found: dict[Id, tuple[Object, str]] = {}
+    for obj, place in read(texts, home):
+        add(found, obj, place)
+    return [obj for obj, _ in found.values()]
+
+
+def read(texts: Mapping[str, str], home: str) -> Iterator[tuple[Object, str]]:
     for source, text in texts.items():
         for line, document in within(source, text):
             place = f"{source}: line {line}"
             if why := fault(document):
                 raise UsageError(f"{place}: {why}")
             obj = Object.parse(document, home)
-            if obj.id in found:
-                raise UsageError(f"{place}: {obj.id} is there twice, first in {found[obj.id][1]}")
-            found[obj.id] = (obj, place)
             masking.hide(secrecy.of_object(obj))
-    return [obj for obj, _ in found.values()]
+            yield obj, place
+
+
+def add(found: dict[Id, tuple[Object, str]], obj: Object, place: str) -> None:
+    """Raise UsageError for an object that is there twice: the last of them would win without a word."""
+    if obj.id in found:
+        raise UsageError(f"{place}: {obj.id} is there twice, first in {found[obj.id][1]}")
+    found[obj.id] = (obj, place)
 
 
 def within(source: str, text: str) -> Iterator[tuple[int, Any]]:

@@ -1,10 +1,13 @@
 """The shape of [tool.devenv], the project's own table: its keys, what they mean, what each may be."""
 
+import json
 import re
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+
+from devenv.project.inputs import Inputs
 
 # RFC 1123 label; kind adds "-control-plane" to the cluster name and a host name ends at 63 characters.
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=40)]
@@ -23,6 +26,9 @@ Registry = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][-a-z0-9.]*(:\d{1
 Page = Annotated[str, StringConstraints(pattern=r"^https?://\S+$")]
 Variable = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]  # POSIX, "Environment Variables"
 SecretKey = Annotated[str, StringConstraints(pattern=r"^[-._A-Za-z0-9]+$", max_length=253)]
+
+Stage = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][-_.A-Za-z0-9]*$")]
+Platform = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+/[a-z0-9]+(/[a-z0-9]+)?$")]
 
 
 class Table(BaseModel):
@@ -60,6 +66,7 @@ class Then(Table):
 
 
 SIGNAL = re.compile(r"signal ([A-Z][A-Z0-9+-]*)")
+SIGNALLED = StringConstraints(pattern=rf"^(restart|nothing|{SIGNAL.pattern})$")
 
 
 class Image(Table):
@@ -69,12 +76,17 @@ class Image(Table):
     pull: str | None = None
     build: Path | None = None
     args: dict[str, str] = {}
+    dockerfile: Path = Path("Dockerfile")  # from the folder of `build`
+    target: Stage | None = None
+    platform: Platform | None = None  # where it is not the Docker host's
+    contexts: dict[Stage, Path] = {}  # folders that the Dockerfile knows by a name
+    builder: Literal["buildkit", "classic"] | None = None  # where it is not to be chosen
     sync: tuple[Sync, ...] = ()
     then: Then = Then()
     loaded: Annotated[str, StringConstraints(min_length=1)] | None = None
     refused: Annotated[str, StringConstraints(min_length=1)] | None = None
 
-    @field_validator("then", mode="before")
+    @field_validator("then", mode="before", json_schema_input_type=Annotated[str, SIGNALLED] | list[str])
     @classmethod
     def read_then(cls, value: Any) -> Any:
         if value in ("restart", "nothing"):
@@ -85,10 +97,10 @@ class Image(Table):
             return Then(kind="command", words=tuple(value))
         raise ValueError('is none of "restart", "nothing", "signal NAME" and a list with the words of a command')
 
-    @field_validator("build", "pull")
+    @field_validator("build", "pull", "dockerfile", mode="before")
     @classmethod
     def not_empty(cls, value: Any) -> Any:
-        if not str(value).strip(". "):
+        if isinstance(value, str) and not value.strip():
             raise ValueError("is empty")
         return value
 
@@ -146,7 +158,7 @@ class Environment(Table):
 class Existing(Table):
     """What differs on a cluster that exists (`context`), which others may share, and reach."""
 
-    manifests: Path | None = None
+    manifests: Inputs | None = None
     env: dict[Variable, str] = {}
     secrets: dict[ObjectName, dict[SecretKey, str]] = {}
     # Services that may have an address of the provider's. None of another cluster than this machine's, unless named.
@@ -183,7 +195,7 @@ class Project(Table):
     registry: Registry | None = None  # where the nodes of that cluster get the images from
     remote_contexts: Annotated[tuple[str, ...], Field(alias="remote-contexts")] = ()  # allowed without --yes-remote
     namespace_labels: Annotated[dict[str, str], Field(alias="namespace-labels")] = {}
-    manifests: Path
+    manifests: Inputs
     env_file: Annotated[Path, Field(alias="env-file")] = Path(".env")
     gates: dict[Workload, Gate] = {}  # Jobs that others wait for
     ready_within_s: Annotated[float, Field(alias="ready-within-s", gt=0, strict=True)] = 300.0
@@ -199,7 +211,7 @@ class Project(Table):
     environments: dict[Name, Environment] = {}
     existing: Existing = Existing()
 
-    @field_validator("gates", mode="before")
+    @field_validator("gates", mode="before", json_schema_input_type=list[Workload] | dict[Workload, list[Workload]])
     @classmethod
     def by_name(cls, value: Any) -> Any:
         """Return the gates by their names: they may be listed, and what waits for one may be all that is said of it."""
@@ -228,3 +240,9 @@ class Project(Table):
         """
         context = self.environments[environment].context if environment else None
         return (*self.remote_contexts, *([context] if context else []))
+
+
+def as_json() -> str:
+    """Return the JSON schema of the table, for editors: schema.json of this folder, which the wheel has too."""
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "[tool.devenv]"}
+    return json.dumps({**Project.model_json_schema(by_alias=True), **head}, indent=2) + "\n"

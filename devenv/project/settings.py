@@ -5,7 +5,6 @@ each with its place.
 """
 
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from itertools import pairwise
@@ -16,9 +15,11 @@ from urllib.parse import quote
 from pydantic import ValidationError
 
 from devenv.errors import UsageError
-from devenv.project import inputs
+from devenv.project import gate_inputs
 from devenv.project.faults import listed, place, told
+from devenv.project.inputs import needed
 from devenv.project.schema import Environment, Image, Project, Table
+from devenv.project.table import located, read
 
 OVERRIDDEN = ("name", "namespace", "context", "registry")  # by flags and DEVENV_<KEY>
 EMPTIED = ("context", "registry")  # of these, DEVENV_<KEY> that is set and empty undoes the file's
@@ -51,26 +52,17 @@ def load(file: Path, environ: Mapping[str, str], flags: Mapping[str, str | None]
 
     Without `files`, those that it names need not be there: enough to end what was begun with another checkout of them.
     """
-    try:
-        text = file.read_text()
-        table = tomllib.loads(text)["tool"]["devenv"]
-    except FileNotFoundError:
-        raise UsageError(f"{file}: no such file\nhint: run devenv in the project's folder, or pass -f FILE") from None
-    except KeyError:
-        raise UsageError(f"{file}: has no table [tool.devenv]; docs/reference.md of devenv shows one") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        raise UsageError(f"{file}: {error}") from error
-    except TypeError:
-        raise UsageError(f"{file}: [tool] or [tool.devenv] is no table") from None
+    file = located(file)
+    text, table, top = read(file)
     try:
         project = Project.model_validate(overridden(table, environ, flags))
     except ValidationError as error:
-        raise UsageError(listed(file, told(text, error.errors()))) from None
+        raise UsageError(listed(file, told(text, error.errors(), top), top)) from None
     if misspelt := sorted(unknown_variables(project, environ)):
         raise UsageError("\n".join(misspelt))
     settings = Settings(root=file.resolve().parent, file=file.resolve(), project=on_existing(project))
-    if faults := [f"{place(text, loc)}: {what}" for loc, what in faults_of(settings, files)]:
-        raise UsageError(listed(file, faults))
+    if faults := [f"{place(text, loc, top)}: {what}" for loc, what in faults_of(settings, files)]:
+        raise UsageError(listed(file, faults, top))
     return settings
 
 
@@ -130,18 +122,22 @@ def faults_of(settings: Settings, files: bool) -> list[Fault]:
 
 def missing_files(settings: Settings) -> Iterator[Fault]:
     project = settings.project
-    if not settings.path(project.manifests).exists():
-        yield ("manifests",), f"{project.manifests}: no such file or folder"
-    if (own := project.existing.manifests) and own != project.manifests and not settings.path(own).exists():
-        yield ("existing", "manifests"), f"{own}: no such file or folder"
+    own = project.existing.manifests if project.existing.manifests != project.manifests else ()
+    for where, inputs in ((("manifests",), project.manifests), (("existing", "manifests"), own or ())):
+        for path in needed(inputs):
+            if not settings.path(path).exists():
+                yield where, f"{path}: no such file or folder"
     for name, image in project.images.items():
-        if image.build and not (settings.path(image.build) / "Dockerfile").is_file():
-            yield ("images", name, "build"), f"{image.build}/Dockerfile: no such file"
+        if image.build and not (settings.path(image.build) / image.dockerfile).is_file():
+            yield ("images", name, "build"), f"{image.build / image.dockerfile}: no such file"
+        for context in image.contexts.values():
+            if not settings.path(context).is_dir():
+                yield ("images", name, "contexts"), f"{context}: no such folder"
         for sync in image.sync:
             if image.build and not (settings.path(image.build) / sync.from_).exists():
                 yield ("images", name, "sync"), f"{image.build}/{sync.from_}: no such file or folder"
     for name, gate in project.gates.items():
-        for text in inputs.missing(settings.root, gate):
+        for text in gate_inputs.missing(settings.root, gate):
             yield ("gates", name, "inputs"), f"{text}: no such file in the table's folder"
     if project.tls and project.tls.ca_bundle and not settings.path(project.tls.ca_bundle).is_file():
         yield ("tls", "ca-bundle"), f"{project.tls.ca_bundle}: no such file"

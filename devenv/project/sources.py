@@ -1,5 +1,6 @@
 """The project's files, read: manifests (in manifests.py), images' folders, the env-file. What they mean: stack.py."""
 
+import os
 import platform
 import tomllib
 from collections.abc import Mapping
@@ -9,11 +10,11 @@ from pathlib import Path
 
 from devenv.errors import DevenvError, UsageError
 from devenv.images import daemon
-from devenv.images.folder import read_folder
-from devenv.images.graph import Source
+from devenv.images.folder import read_folder, read_outside
+from devenv.images.graph import OWN, Context, Source
 from devenv.kube import secrecy
 from devenv.kube.objects import Object
-from devenv.project import envfile, inputs, manifests, stack
+from devenv.project import envfile, gate_inputs, manifests, render, stack
 from devenv.project.schema import Image
 from devenv.project.settings import Settings
 from devenv.project.stack import Stack
@@ -26,14 +27,14 @@ def load(settings: Settings) -> Stack:
     """Read all that the wanted state is made of. Changes nothing."""
     env_file, env_text = environment(settings)
     objects, images = manifests.objects(settings), image_sources(settings)
-    decisive = inputs.digests(settings.root, settings.project.gates)
+    decisive = gate_inputs.digests(settings.root, settings.project.gates)
     desired = stack.make(settings, objects, images, env_file, env_text, decisive)
     masking.hide(secrecy.of_objects(desired.objects))  # those of the table too
     return desired
 
 
 def image_sources(settings: Settings) -> dict[str, Source]:
-    """Return the tool's own images and the project's; a project may replace one of ours by its name."""
+    """Return the tool's own images and the project's."""
     theirs = {name: source(settings, image) for name, image in settings.project.images.items()}
     return {**own_sources(), **theirs}
 
@@ -43,7 +44,9 @@ def own_sources() -> dict[str, Source]:
     home = Path(str(files("devenv.cluster").joinpath("node_images")))
     released = tomllib.loads((home / "released.toml").read_text())
     folders = sorted(f.parent for f in home.glob("*/Dockerfile"))
-    return {f.name: Source(released.get(f.name), f, read_folder(f), (), built_for(), own=True) for f in folders}
+    return {
+        f"{OWN}{f.name}": Source(released.get(f.name), f, read_folder(f), (), built_for(), own=True) for f in folders
+    }
 
 
 def cert_manager(ref: str, home: str) -> list[Object]:
@@ -53,9 +56,22 @@ def cert_manager(ref: str, home: str) -> list[Object]:
 
 
 def source(settings: Settings, image: Image) -> Source:
-    folder = settings.path(image.build) if image.build else None
-    files = read_folder(folder) if folder else ()
-    return Source(image.pull, folder, files, tuple(sorted(image.args.items())), built_for())
+    if image.build is None:
+        return Source(image.pull, args=tuple(sorted(image.args.items())), platform=image.platform or built_for())
+    folder, file = settings.path(image.build), os.path.normpath(image.dockerfile)
+    beside = {name: settings.path(path) for name, path in sorted(image.contexts.items())}
+    return Source(
+        image.pull,
+        folder,
+        read_folder(folder, file),
+        tuple(sorted(image.args.items())),
+        image.platform or built_for(),
+        file=file,
+        outside=read_outside(folder, file),
+        target=image.target,
+        builder=image.builder,
+        contexts=tuple(Context(name, path, read_folder(path)) for name, path in beside.items()),
+    )
 
 
 @cache
@@ -73,10 +89,10 @@ def environment(settings: Settings) -> tuple[dict[str, str], str | None]:
     path = settings.path(settings.project.env_file)
     example = path.with_name(f"{path.name}.example")
     if path.is_file():
-        return values(path, manifests.text_of(path)), None
+        return values(path, render.text_of(path)), None
     if not example.is_file():
         return {}, None
-    text = envfile.filled(manifests.text_of(example))
+    text = envfile.filled(render.text_of(example))
     return values(example, text), text
 
 

@@ -7,8 +7,9 @@ from types import MappingProxyType
 
 from devenv.errors import UsageError
 from devenv.forwarder.spec import ForwardSpec
-from devenv.images.graph import Image, Source, resolve
+from devenv.images.graph import OWN, Image, Source, resolve
 from devenv.images.reference import repository
+from devenv.kube import hooks
 from devenv.kube.objects import (
     CHECKOUT,
     Document,
@@ -22,11 +23,12 @@ from devenv.kube.objects import (
     service_port,
 )
 from devenv.project import settings as config
+from devenv.project.inputs import said
 from devenv.project.schema import Tls
 from devenv.project.settings import Settings
 from devenv.system.digest import of_value
 
-NODE = "node"  # the image of the cluster's node, in the tool's own list
+NODE = f"{OWN}node"  # the image of the cluster's node, in the tool's own list
 
 
 @dataclass(frozen=True)
@@ -90,15 +92,18 @@ class Stack:
         return tuple(o for gate in self.settings.project.gates if (o := find(self.objects, gate)))
 
     def gates_before(self, obj: Object) -> list[Object]:
-        """Return the gates that a workload waits for: those that name it, and those that run an image of its own.
+        """Return the gates that a workload waits for: those that name it, and those that run an image of its own; and
+        the hooks of its chart that come before it.
 
         A migration comes from the image of the service that needs it; the database under both must not wait for it.
         """
+        first = hooks.before(obj, self.workloads)
         if obj in self.gates:
-            return []
+            return first
         ours, named = {self.ref(name) for name in self.wanted_images}, self.settings.project.gates
         waits = {gate: {find(self.objects, name) for name in named[str(gate.id)].before} for gate in self.gates}
-        return [g for g, waiting in waits.items() if obj in waiting or (not waiting and g.images & obj.images & ours)]
+        found = [g for g, waiting in waits.items() if obj in waiting or (not waiting and g.images & obj.images & ours)]
+        return [*first, *(gate for gate in found if gate not in first)]
 
     @property
     def namespaces(self) -> tuple[str, ...]:
@@ -133,7 +138,7 @@ def make(
     if project.tls and (fault := ingress_fault(settings, project.tls, everything)):
         raise UsageError(f"{settings.file}: tls: {fault}")
     if missing := [name for name in gated(settings) if find(everything, name) is None]:
-        raise UsageError(f"{settings.file}: gates: {', '.join(missing)}: no such object in {project.manifests}")
+        raise UsageError(f"{settings.file}: gates: {', '.join(missing)}: no such object in {said(project.manifests)}")
     home = namespace(
         project.namespace, project.namespace_labels, {} if project.context else {CHECKOUT: str(settings.root)}
     )

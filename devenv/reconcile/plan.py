@@ -6,7 +6,7 @@ from graphlib import TopologicalSorter
 
 from devenv.certificates import rules
 from devenv.cluster.state import Cluster
-from devenv.kube import ahead
+from devenv.kube import ahead, hooks
 from devenv.kube.objects import KEPT, RUN_AGAIN, Id, Object
 from devenv.kube.readiness import Level, Readiness
 from devenv.kube.verdict import LEAVES
@@ -213,9 +213,10 @@ def complete_step(job: Object, why: str, within_s: float) -> Step:
 
 
 def workload_needs(desired: Stack, obj: Object) -> list[str]:
-    """Return the steps that a workload comes after: its images on the node, and its gates."""
+    """Return the steps that a workload comes after: its images on the node, its gates, and what is loaded before it."""
     loads = [f"{desired.delivery.verb} {name}" for name in desired.wanted_images if desired.ref(name) in obj.images]
-    return [*loads, *(f"ready {gate.id}" for gate in desired.gates_before(obj))]
+    loaded = [f"apply {o.id}" for o in hooks.loaded_before(obj, desired.workloads)]
+    return [*loads, *loaded, *(f"ready {gate.id}" for gate in desired.gates_before(obj))]
 
 
 def forward_steps(desired: Stack, observed: Observed) -> Iterator[Step]:

@@ -11,7 +11,7 @@ from devenv.images import daemon
 from devenv.kube import pods
 from devenv.kube.objects import CHECKOUT, KEPT, Id, Object
 from devenv.project.stack import Stack
-from devenv.reconcile import forwards
+from devenv.reconcile import forwards, node_ports
 from devenv.reconcile.environment import Environment
 from devenv.reconcile.observed import Observed
 from devenv.reconcile.plan import NOT_OURS, changed_objects
@@ -57,6 +57,8 @@ def check(desired: Stack, observed: Observed, env: Environment, take_over: bool 
         )
     if env.provider.public:
         faults += public_services(desired.objects, env.project.existing.load_balancers)
+    if not env.project.context:
+        faults += node_ports.faults(desired.objects)
     faults += locked_out(desired.objects, observed.living)
     if shortage := disk_shortage(desired, observed):
         faults.append(shortage)

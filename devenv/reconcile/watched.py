@@ -6,7 +6,7 @@ from pathlib import Path, PurePath
 from devenv.errors import UsageError
 from devenv.images import folder as folders
 from devenv.images.graph import File
-from devenv.project import gitignore, inputs, manifests
+from devenv.project import gate_inputs, gitignore, manifests
 from devenv.project.stack import Stack
 from devenv.reconcile.targets import unreachable
 from devenv.reconcile.tree import Tree
@@ -21,7 +21,7 @@ def watched(desired: Stack, tests: frozenset[PurePath] = frozenset()) -> Watched
     On an existing cluster no file is sent: it gets there by an image.
     """
     settings, project = desired.settings, desired.settings.project
-    found, decisive = [], inputs.patterns(settings.root, project.gates.values())
+    found, decisive = [], gate_inputs.patterns(settings.root, project.gates.values())
     for name, image in desired.images.items():
         if (path := image.source.folder) is None or image.source.own:
             continue
@@ -31,10 +31,10 @@ def watched(desired: Stack, tests: frozenset[PurePath] = frozenset()) -> Watched
     return Watched(
         table=settings.file,
         env_file=settings.path(project.env_file).resolve(),
-        manifests=frozenset[PurePath](manifests.files_of(settings.path(project.manifests))),
+        manifests=frozenset[PurePath](manifests.followed(settings)),
         folders=tuple(found),
         by_docker=lambda path: any(
-            folders.leaves_out(Path(f.path), str(path.relative_to(f.path)))
+            folders.leaves_out(Path(f.path), str(path.relative_to(f.path)), desired.images[f.name].source.file)
             for f in found
             if path.is_relative_to(f.path)
         ),

@@ -149,8 +149,8 @@ def test_a_cluster_that_devenv_did_not_make_is_refused_and_left_alone(hello_proj
     env = hello_project
     label = ["--label", f"io.x-k8s.kind.cluster={env.name}", "--label", "io.x-k8s.kind.role=control-plane"]
     base = json.loads(env.fine("images", "list", "-o", "json"))
-    env.fine("images", "build", "base")
-    ref = next(row["ref"] for row in base if row["name"] == "base")
+    env.fine("images", "build", "devenv.base")
+    ref = next(row["ref"] for row in base if row["name"] == "devenv.base")
     foreign = docker("create", "--name", env.node, *label, ref, "sleep", "60")
     try:
         for verb in ("up", "down", "plan", "status"):

@@ -69,7 +69,7 @@ def test_the_next_cluster_has_the_images_that_were_kept(kept: Environment) -> No
 
     # An image that has changed since is loaded as ever.
     kept.fine("down")
-    kept.edit("app/Dockerfile", "FROM base", "FROM base\nRUN echo changed >/changed")
+    kept.edit("app/Dockerfile", "FROM devenv.local/base", "FROM devenv.local/base\nRUN echo changed >/changed")
     assert " layers, " in up(kept)
     assert has_taken(kept)
     kept.fine("images", "prune")

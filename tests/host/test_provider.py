@@ -46,7 +46,7 @@ def test_the_stack_comes_up_on_a_cluster_that_exists_and_goes_without_a_trace(
     steps = [s["name"] for s in json.loads(guest.fine("plan", *here, "-o", "json"))]
     assert not list((guest.state / "devenv").glob(f"{guest.name}*")), "who only looks leaves nothing"
     assert "cluster" not in steps
-    assert "image node" not in steps
+    assert "image devenv.node" not in steps
     assert {"push hello", "objects", "apply deployment/hello", "forwards"} <= set(steps)
 
     guest.fine("up", *here)

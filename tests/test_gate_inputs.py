@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from devenv.errors import UsageError
-from devenv.project import inputs, settings
-from devenv.project.inputs import Pattern
+from devenv.project import gate_inputs, settings
+from devenv.project.gate_inputs import Pattern
 from devenv.project.schema import Gate
 
 ROOT = Path(__file__).parents[1]
@@ -41,7 +41,7 @@ def shop(tmp_path: Path) -> Path:
 
 
 def digest(root: Path, *globs: str) -> str:
-    return inputs.digests(root, {"job/m": Gate(inputs=globs)})["job/m"]
+    return gate_inputs.digests(root, {"job/m": Gate(inputs=globs)})["job/m"]
 
 
 @pytest.mark.parametrize(("text", "meant"), MEANT.items())
@@ -138,7 +138,7 @@ def test_this_stack_s_migration_names_all_that_decides_about_it() -> None:
             decides.add(file)
             left += [home / f"somabrain/{name}.py" for name in imported(file) - IDLE]
     table = settings.load(ROOT / "pyproject.toml", {}, {}).project
-    named = inputs.patterns(ROOT, table.gates.values())
+    named = gate_inputs.patterns(ROOT, table.gates.values())
     files = {path for pattern in named for path in pattern.files()}
     assert {f for f in files if f.suffix == ".py"} == decides
     assert {f.name for f in files - decides} == {"alembic.ini", "script.py.mako", "requirements.lock"}
