@@ -1,5 +1,6 @@
 """A suite that runs again after each change: real children, their groups, real pytest."""
 
+import json
 import os
 import sys
 import threading
@@ -10,11 +11,13 @@ import psutil
 import pytest
 
 from devenv.commands.export import Suite
+from devenv.commands.loop import Loop, Person
 from devenv.commands.retest import Retest, is_pytest, named
 from devenv.errors import DevenvError
-from devenv.project import settings
+from devenv.project import settings, sources
 from devenv.reconcile import environment
 from devenv.reconcile.environment import Environment
+from devenv.reconcile.sync import Syncer
 from devenv.system import process
 from devenv.system.follow import Following
 from devenv.system.state import Folder
@@ -223,4 +226,41 @@ def test_what_waits_for_changes_is_woken_when_a_run_has_ended(tmp_path: Path) ->
         (tmp_path / "a").touch()
         assert following.take(600) == {tmp_path / "a"}
     finally:
+        following.end()
+
+
+def test_the_loop_ends_the_run_at_a_change_and_begins_one_only_where_that_settled(desk: Desk) -> None:
+    """A file of the suite alone has nothing brought up; manifests that are broken are brought in by nobody."""
+    config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}}
+    (desk.root / "k8s/all.yaml").write_text(json.dumps(config))
+    (desk.root / "suite.sh").write_text('echo x >>"$HERE/runs"; while [ -e "$HERE/hold" ]; do sleep 0.02; done')
+    desk.env.folder.make()
+    tests, following = desk.tests("sh", args=["suite.sh"]), Following()
+    person = Person(lambda _: None, desk.said.append, desk.errors.append, lambda _: None, lambda _: None)
+    loop = Loop(desk.env, person, following, tests)
+    desired = sources.load(desk.env.settings)
+    loop.syncer, loop.whole = Syncer(desk.env, desired, loop.layout(desired)), True
+    (desk.root / "k8s/all.yaml").write_text("a: [")  # whatever would bring anything up says so
+    try:
+        (desk.root / "hold").touch()
+        loop.turn({desk.root / "suite.sh"})
+        assert tests.due
+        assert loop.whole
+        tests.go_on(desk.env, False)
+        held = tests.run
+        eventually((desk.root / "runs").exists)
+        loop.turn({desk.root / "README.md"})
+        assert tests.run is held, "what is nothing to the project ends nothing"
+        loop.turn({desk.root / "suite.sh"})
+        assert tests.run is None
+        assert tests.due
+        tests.go_on(desk.env, False)
+        assert tests.run
+        assert desk.errors == []
+        loop.turn({desk.root / "k8s/all.yaml"})
+        assert "not valid YAML" in desk.errors[-1]
+        assert (tests.run, tests.due, loop.whole) == (None, False, False)
+        assert desk.said == []
+    finally:
+        tests.end()
         following.end()

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path, PurePath, PurePosixPath
 
 from pathspec import GitIgnoreSpec
@@ -39,7 +40,7 @@ class Pattern:
             return False
         return not self.rest or bool(below.parts and self._spec.match_file(str(below)))
 
-    @property
+    @cached_property
     def _spec(self) -> GitIgnoreSpec:
         return GitIgnoreSpec.from_lines([f"/{self.rest}"])
 
