@@ -9,8 +9,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 # What the tests call as a person would, each command with its Debian package.
-needed=(psql:postgresql-client redis-cli:redis-tools jq:jq curl:curl openssl:openssl docker-registry:docker-registry
-	pgbouncer:pgbouncer)
+needed=(psql:postgresql-client redis-cli:redis-tools jq:jq curl:curl openssl:openssl docker-registry:docker-registry pgbouncer:pgbouncer)
 # The suites that need the stack run inside scenarios, by `devenv test` against the scenario's own cluster.
 alone=(--ignore tests/test_cognition_learning.py --ignore tests/service/live)
 # A plugin of theirs that takes two seconds to load.

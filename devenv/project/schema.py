@@ -179,6 +179,15 @@ class Gate(Table):
         return value
 
 
+class ListedGate(Gate):
+    """A gate as an entry of a list."""
+
+    job: Workload
+
+
+Gates = list[Workload | ListedGate] | dict[Workload, list[Workload] | Gate]  # as a table may write them
+
+
 class Suite(Table):
     """A test suite: the command that runs it, and settings of its own."""
 
@@ -211,7 +220,7 @@ class Project(Table):
     environments: dict[Name, Environment] = {}
     existing: Existing = Existing()
 
-    @field_validator("gates", mode="before", json_schema_input_type=list[Workload] | dict[Workload, list[Workload]])
+    @field_validator("gates", mode="before", json_schema_input_type=Gates)
     @classmethod
     def by_name(cls, value: Any) -> Any:
         """Return the gates by their names: they may be listed, and what waits for one may be all that is said of it."""
