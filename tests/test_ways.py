@@ -60,6 +60,16 @@ def test_no_temporary_file_of_an_editor_goes_anywhere(folder: str) -> None:
         assert (way_of(ROOT / folder / name, PROJECT).kind is Kind.IGNORED) is (folder == "."), name
 
 
+def test_what_lies_beside_an_image_s_folder_and_is_built_into_it_is_built() -> None:
+    beside = (ROOT / "docker/Dockerfile", ROOT / "lib")
+    for runs, kind in ((True, Kind.BUILD), (False, Kind.IGNORED)):
+        web = Folder("web", ROOT / "web", runs=runs, beside=beside)
+        of = Watched(ROOT / "pyproject.toml", ROOT / ".env", folders=(web,))
+        for path in ("docker/Dockerfile", "lib/a", "lib/deep/b"):
+            assert way_of(ROOT / path, of).kind is kind
+        assert way_of(ROOT / "docker/other", of).kind is Kind.IGNORED
+
+
 def test_a_file_of_an_image_that_another_is_built_on_is_built() -> None:
     """Sending it would leave the other as it was; where nothing runs the other, it is sent."""
     for runs, kind in ((True, Kind.BUILD), (False, Kind.SYNC)):

@@ -9,8 +9,8 @@ from devenv.errors import UsageError
 from devenv.project.faults import TABLE
 
 PYPROJECT = "pyproject.toml"
-# The table of a project that is not Python's. Not devenv.*, nor .devenv*: the names of cachix's devenv begin so, and
-# where it was set up, git ignores the latter.
+# The table of a project that is not Python's. Not devenv.* nor .devenv*: names of cachix's devenv begin so, and where
+# it was set up, git ignores the latter.
 OWN_FILE = "devenv-stack.toml"
 TABLE_HEADER = re.compile(r"^\s*\[\s*tool\s*\.\s*devenv\s*[].]", re.MULTILINE)
 

@@ -27,7 +27,8 @@ def watched(desired: Stack, tests: frozenset[PurePath] = frozenset()) -> Watched
             continue
         table, home = project.images[name], path.resolve()
         synced = tuple(Synced(home / s.from_, s.to) for s in table.sync) if project.context is None else ()
-        found.append(Folder(name, home, synced, table.then, image.bases, name in desired.wanted_images))
+        runs, beside = name in desired.wanted_images, tuple(path.resolve() for path in image.source.paths[1:])
+        found.append(Folder(name, home, synced, table.then, image.bases, runs, beside))
     return Watched(
         table=settings.file,
         env_file=settings.path(project.env_file).resolve(),
@@ -47,8 +48,8 @@ def watched(desired: Stack, tests: frozenset[PurePath] = frozenset()) -> Watched
 
 def paths(of: Watched) -> list[Path]:
     """Return what to follow to hear of every change that has a way."""
-    found = (of.table, of.env_file, *of.manifests, *of.inputs, *of.tests, *(folder.path for folder in of.folders))
-    return [Path(path) for path in found]
+    built = (path for folder in of.folders for path in (folder.path, *folder.beside))
+    return [Path(path) for path in (of.table, of.env_file, *of.manifests, *of.inputs, *of.tests, *built)]
 
 
 def require_reachable(desired: Stack, of: Watched) -> None:

@@ -48,6 +48,7 @@ class Folder:
     then: Then = RESTART
     bases: tuple[str, ...] = ()
     runs: bool = True  # whether the manifests run it
+    beside: tuple[PurePath, ...] = ()  # what else it is built from: a Dockerfile elsewhere, other contexts
 
 
 def nothing(path: PurePath) -> bool:  # noqa: ARG001
@@ -95,6 +96,11 @@ def way_of(path: PurePath, watched: Watched) -> Way:
     if path == watched.env_file:
         return Way(Kind.ENV, "is the env-file")
     found = [of_image(path, folder, watched) for folder in watched.folders if path.is_relative_to(folder.path)]
+    found += [
+        Way(Kind.BUILD, f"image {folder.name} is built with it")
+        for folder in watched.folders
+        if folder.name in watched.live and any(path.is_relative_to(one) for one in folder.beside)
+    ]
     if any(path.is_relative_to(one) for one in watched.manifests):
         found.append(Way(Kind.MANIFEST, "the manifests are read from it"))
     if watched.by_gate(path):
