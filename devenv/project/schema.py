@@ -82,10 +82,10 @@ class Image(Table):
             return Then(kind="command", words=tuple(value))
         raise ValueError('is none of "restart", "nothing", "signal NAME" and a list with the words of a command')
 
-    @field_validator("build", "pull")
+    @field_validator("build", "pull", mode="before")
     @classmethod
     def not_empty(cls, value: Any) -> Any:
-        if not str(value).strip(". "):
+        if isinstance(value, str) and not value.strip():
             raise ValueError("is empty")
         return value
 
@@ -169,7 +169,7 @@ class Project(Table):
     env_file: Annotated[Path, Field(alias="env-file")] = Path(".env")
     # Jobs, and what waits for each; where that is not said, the workloads with the same image.
     gates: dict[Workload, tuple[Workload, ...]] = {}
-    ready_within_s: Annotated[float, Field(alias="ready-within-s", gt=0, strict=True)] = 300.0
+    ready_within_s: Annotated[float, Field(alias="ready-within-s", gt=0, strict=True, allow_inf_nan=False)] = 300.0
     # Whether `up` keeps the images for the next cluster's node, unpacked, once it has made one.
     preload: Annotated[bool, Field(strict=True)] = True
     images: dict[Name, Image] = {}

@@ -6,7 +6,7 @@ each with its place.
 
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
 from itertools import pairwise
 from pathlib import Path
@@ -125,18 +125,25 @@ def faults_of(settings: Settings, files: bool) -> list[Fault]:
 
 def missing_files(settings: Settings) -> Iterator[Fault]:
     project = settings.project
-    if not settings.path(project.manifests).exists():
+    if not there(settings.path(project.manifests)):
         yield ("manifests",), f"{project.manifests}: no such file or folder"
-    if (own := project.existing.manifests) and own != project.manifests and not settings.path(own).exists():
+    if (own := project.existing.manifests) and own != project.manifests and not there(settings.path(own)):
         yield ("existing", "manifests"), f"{own}: no such file or folder"
     for name, image in project.images.items():
-        if image.build and not (settings.path(image.build) / "Dockerfile").is_file():
+        if image.build and not there(settings.path(image.build) / "Dockerfile", Path.is_file):
             yield ("images", name, "build"), f"{image.build}/Dockerfile: no such file"
         for sync in image.sync:
-            if image.build and not (settings.path(image.build) / sync.from_).exists():
+            if image.build and not there(settings.path(image.build) / sync.from_):
                 yield ("images", name, "sync"), f"{image.build}/{sync.from_}: no such file or folder"
-    if project.tls and project.tls.ca_bundle and not settings.path(project.tls.ca_bundle).is_file():
+    if project.tls and project.tls.ca_bundle and not there(settings.path(project.tls.ca_bundle), Path.is_file):
         yield ("tls", "ca-bundle"), f"{project.tls.ca_bundle}: no such file"
+
+
+def there(path: Path, how: Callable[[Path], bool] = Path.exists) -> bool:
+    try:
+        return how(path)
+    except OSError:  # a text that is too long for a name, or a folder that may not be looked into
+        return False
 
 
 def inconsistencies(project: Project) -> list[Fault]:
