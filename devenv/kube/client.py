@@ -160,7 +160,9 @@ def sent_with(to: Access, accept: str) -> dict[str, str]:
 def read(kubeconfig: Path) -> Access:
     try:
         found = access.read(kubeconfig)
-    except FileNotFoundError:
+    except FileNotFoundError as error:
+        if error.filename != str(kubeconfig):  # one that it names
+            raise DevenvError(f"{kubeconfig}: {error.filename}: no such file") from None
         raise DevenvError(f"{kubeconfig}: no such file\nhint: devenv up") from None
     except KubeconfigError as error:
         raise DevenvError(f"{kubeconfig}: {error}\nhint: devenv up") from error

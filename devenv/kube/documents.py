@@ -5,8 +5,10 @@ keys it takes the last without a word.
 """
 
 import re
+from base64 import b64decode
 from collections.abc import Iterator
 from contextlib import suppress
+from math import isfinite
 from typing import Any
 
 import yaml
@@ -51,7 +53,22 @@ class Loader(Base):  # type: ignore[misc]
         return super().resolve(kind, value, implicit)
 
     def plain_scalar(self, node: yaml.ScalarNode) -> Any:
-        return plain(node.value)
+        found = plain(node.value)
+        if isinstance(found, float) and not isfinite(found):
+            raise Fault(node.start_mark.line + 1, "a number that JSON does not have; put it in quotes")
+        return found
+
+    def binary(self, node: yaml.ScalarNode) -> str:
+        try:
+            return b64decode(node.value).decode()
+        except ValueError:
+            raise Fault(node.start_mark.line + 1, "!!binary that is no text") from None
+
+    def as_written(self, node: yaml.ScalarNode) -> str:
+        return str(node.value)
+
+    def no_json(self, node: yaml.Node) -> Any:
+        raise Fault(node.start_mark.line + 1, f"{node.tag.rpartition(':')[2]} is a type that JSON does not have")
 
     def whole_mapping(self, node: yaml.MappingNode) -> dict[str, Any]:
         own = [key for key, _ in node.value if key.tag != MERGE]
@@ -76,7 +93,12 @@ class Loader(Base):  # type: ignore[misc]
 
 
 Loader.add_constructor(PLAIN, Loader.plain_scalar)
+Loader.add_constructor("tag:yaml.org,2002:float", Loader.plain_scalar)
 Loader.add_constructor("tag:yaml.org,2002:map", Loader.whole_mapping)
+Loader.add_constructor("tag:yaml.org,2002:binary", Loader.binary)
+Loader.add_constructor("tag:yaml.org,2002:timestamp", Loader.as_written)
+for name in ("set", "omap", "pairs"):
+    Loader.add_constructor(f"tag:yaml.org,2002:{name}", Loader.no_json)
 
 
 def plain(text: str) -> Any:
@@ -107,5 +129,7 @@ def read(text: str) -> Iterator[tuple[int, Any]]:
                 yield node.start_mark.line + 1, found
     except yaml.YAMLError as error:
         raise Fault(*yaml_fault.told(error)) from error
+    except RecursionError:
+        raise Fault(1, "nested too deeply") from None
     finally:
         loader.dispose()

@@ -1,5 +1,6 @@
 """Manifests read into objects: each fault with its place, before anything is asked of a cluster."""
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ MAPPINGS = {
     *("spec", "template", "jobTemplate", "metadata", "selector", "valueFrom", "projected", "configMap", "secret"),
     *("configMapKeyRef", "secretKeyRef", "configMapRef", "secretRef", "loadBalancer", "status"),
 }
+NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 FREE = {"labels", "annotations", "selector", "matchLabels", "nodeSelector"}  # whose keys are a person's own
 
 
@@ -137,13 +139,27 @@ def within(source: str, text: str) -> Iterator[tuple[int, Any]]:
     """Yield the documents of a text; those of a list each for itself."""
     try:
         for line, document in documents.read(text):
-            is_list = isinstance(document, dict) and str(document.get("kind", "")).endswith("List")
-            if is_list and isinstance(document.get("items"), list):
-                yield from ((line, item) for item in document["items"])
+            if isinstance(document, dict) and is_list(document):
+                yield from ((line, item) for item in items(document))
             elif document != {}:
                 yield line, document
     except Fault as error:
         raise UsageError(f"{source}: not valid YAML: {error}") from error
+
+
+def is_list(document: dict[str, Any]) -> bool:
+    """Whether a document is a list of objects, which has no name; one without items may be empty."""
+    kind = str(document.get("kind", ""))
+    empty = kind == "List" and "items" not in document  # a null was dropped at reading
+    return kind.endswith("List") and (empty or isinstance(document.get("items"), list))
+
+
+def items(document: dict[str, Any]) -> Iterator[Any]:
+    """Yield the objects of a list, as kubectl does: those of `ConfigMapList` need not say that they are ConfigMaps."""
+    kind = str(document["kind"]).removesuffix("List")
+    implied = {"apiVersion": document.get("apiVersion"), "kind": kind} if kind else {}
+    for item in document.get("items") or ():
+        yield {**implied, **item} if isinstance(item, dict) else item
 
 
 def fault(document: Any) -> str:
@@ -161,6 +177,8 @@ def fault(document: Any) -> str:
     what = f"{str(document['kind']).lower()}/{meta['name']}"
     if wrong := [key for key in ("name", "namespace") if not isinstance(meta.get(key, ""), str)]:
         return f"{what}: metadata.{wrong[0]} is no text; put it in quotes"
+    if why := misnamed(meta):
+        return f"{what}: {why}"
     for key in ("labels", "annotations"):
         entries = meta.get(key, {})
         if not isinstance(entries, dict) or not all(isinstance(value, str) for value in entries.values()):
@@ -171,6 +189,15 @@ def fault(document: Any) -> str:
         return f"{what}: has no {'spec' if document['kind'] == 'Pod' else 'pod template'} with containers"
     if any(not isinstance(c.get("image", ""), str) for c in pods.containers(document)):
         return f"{what}: an image is no text"
+    return ""
+
+
+def misnamed(meta: dict[str, Any]) -> str:
+    """Return why no object has this name (Kubernetes, "Object Names and IDs": path segments, labels), or nothing."""
+    if meta["name"] in (".", "..") or set(meta["name"]) & {"/", "%"}:
+        return "metadata.name may not be . or .., or hold / or %"
+    if (namespace := meta.get("namespace")) and not NAMESPACE.fullmatch(namespace):
+        return "metadata.namespace is no name of a namespace: letters a to z, digits and -, at most 63"
     return ""
 
 

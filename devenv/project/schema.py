@@ -207,7 +207,7 @@ class Project(Table):
     manifests: Inputs
     env_file: Annotated[Path, Field(alias="env-file")] = Path(".env")
     gates: dict[Workload, Gate] = {}  # Jobs that others wait for
-    ready_within_s: Annotated[float, Field(alias="ready-within-s", gt=0, strict=True)] = 300.0
+    ready_within_s: Annotated[float, Field(alias="ready-within-s", gt=0, strict=True, allow_inf_nan=False)] = 300.0
     # Whether `up` keeps the images for the next cluster's node, unpacked, once it has made one.
     preload: Annotated[bool, Field(strict=True)] = True
     images: dict[Name, Image] = {}

@@ -5,7 +5,7 @@ each with its place.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
 from itertools import pairwise
 from pathlib import Path
@@ -125,22 +125,29 @@ def missing_files(settings: Settings) -> Iterator[Fault]:
     own = project.existing.manifests if project.existing.manifests != project.manifests else ()
     for where, inputs in ((("manifests",), project.manifests), (("existing", "manifests"), own or ())):
         for path in needed(inputs):
-            if not settings.path(path).exists():
+            if not there(settings.path(path)):
                 yield where, f"{path}: no such file or folder"
     for name, image in project.images.items():
-        if image.build and not (settings.path(image.build) / image.dockerfile).is_file():
+        if image.build and not there(settings.path(image.build) / image.dockerfile, Path.is_file):
             yield ("images", name, "build"), f"{image.build / image.dockerfile}: no such file"
         for context in image.contexts.values():
-            if not settings.path(context).is_dir():
+            if not there(settings.path(context), Path.is_dir):
                 yield ("images", name, "contexts"), f"{context}: no such folder"
         for sync in image.sync:
-            if image.build and not (settings.path(image.build) / sync.from_).exists():
+            if image.build and not there(settings.path(image.build) / sync.from_):
                 yield ("images", name, "sync"), f"{image.build}/{sync.from_}: no such file or folder"
     for name, gate in project.gates.items():
         for text in gate_inputs.missing(settings.root, gate):
             yield ("gates", name, "inputs"), f"{text}: no such file in the table's folder"
-    if project.tls and project.tls.ca_bundle and not settings.path(project.tls.ca_bundle).is_file():
+    if project.tls and project.tls.ca_bundle and not there(settings.path(project.tls.ca_bundle), Path.is_file):
         yield ("tls", "ca-bundle"), f"{project.tls.ca_bundle}: no such file"
+
+
+def there(path: Path, how: Callable[[Path], bool] = Path.exists) -> bool:
+    try:
+        return how(path)
+    except OSError:  # a text that is too long for a name, or a folder that may not be looked into
+        return False
 
 
 def inconsistencies(project: Project) -> list[Fault]:

@@ -22,6 +22,7 @@ from devenv.kube.objects import (
     secret,
     service_port,
 )
+from devenv.project import schema
 from devenv.project import settings as config
 from devenv.project.inputs import said
 from devenv.project.schema import Tls
@@ -126,6 +127,8 @@ def make(
     """
     project, written = settings.project, [*objects]
     images = resolve(sources)
+    if why := ambiguous(project.images):
+        raise UsageError(f"{settings.file}: images: {why}")
     # For each repository that the manifests may name, the image of the project that stands for it.
     names = {repository(i.image or i.pull or name): name for name, i in project.images.items()}
     used = {image for o in written for image in o.images}
@@ -142,7 +145,8 @@ def make(
     home = namespace(
         project.namespace, project.namespace_labels, {} if project.context else {CHECKOUT: str(settings.root)}
     )
-    claimed = prepared([home, *everything, *node_ports.values()], project.name)
+    theirs = [o for o in everything if o.id != home.id]
+    claimed = prepared([merged(home, everything), *theirs, *node_ports.values()], project.name)
     by_id = {o.id: o for o in claimed}
     routes = {name: by_id[service.id] for name, service in node_ports.items()}
     made = Stack(settings, images, wanted, tuple(claimed), forwards, env_file, env_text, aliases, routes)
@@ -176,6 +180,27 @@ def gated(settings: Settings) -> list[str]:
 def namespace(name: str, labels: Mapping[str, str], annotations: Mapping[str, str] | None = None) -> Object:
     meta = {"name": name, "labels": dict(labels), **({"annotations": dict(annotations)} if annotations else {})}
     return Object.parse({"apiVersion": "v1", "kind": "Namespace", "metadata": meta}, name)
+
+
+def merged(home: Object, written: Iterable[Object]) -> Object:
+    """Return the project's own namespace, with what the manifests say of it."""
+    for obj in written:
+        if obj.id == home.id:
+            both = {key: {**(obj.meta.get(key) or {}), **found} for key, found in home.meta.items() if key != "name"}
+            return Object(home.id, {**obj.raw, "metadata": {**obj.meta, **both}})
+    return home
+
+
+def ambiguous(images: Mapping[str, schema.Image]) -> str:
+    """Return which two images the manifests name by one repository, so that one would run in the other's place."""
+    named: dict[str, str] = {}
+    for name, image in images.items():
+        if (other := named.setdefault(repository(image.image or image.pull or name), name)) != name:
+            return (
+                f"{other} and {name} are of one repository, and the manifests could not tell which is meant\n"
+                f"hint: give one of them another by `image`, and name it so in the manifests"
+            )
+    return ""
 
 
 def secrets_of(settings: Settings, written: Iterable[Object], env_file: Mapping[str, str]) -> Iterator[Object]:

@@ -1,5 +1,6 @@
 """Child processes: run to their end, with a log, a limit, and an early end when the work is cancelled."""
 
+import errno
 import os
 import shutil
 import signal
@@ -17,6 +18,7 @@ from devenv.errors import CommandFailed, DevenvError, TimedOut
 from devenv.system.cancel import Cancel
 
 TAIL_BYTES = 4096  # what an error shows of a child's output
+ADVICE = {errno.EACCES: "\nhint: chmod +x", errno.ENOEXEC: "\nhint: its first line is to name its shell: #!/bin/sh"}
 GRACE_S = 5.0  # between the request to end and the end by force
 
 STARTED_FIELD = 19  # of /proc/PID/stat, behind the name: the start in ticks since boot (proc_pid_stat(5))
@@ -69,10 +71,15 @@ def run(
         raise DevenvError(f"{argv[0]}: cancelled")
     environment = {**os.environ, "PATH": search_path(), **(env or {})}
     with TemporaryFile() as out, TemporaryFile() as err, open_log(log) as logged:
-        child = subprocess.Popen(
-            argv, cwd=cwd, env=environment, stdin=subprocess.PIPE, pass_fds=tuple(_held) if holds else (),
-            stdout=logged or out, stderr=logged or err, start_new_session=True,
-        )  # fmt: skip
+        try:
+            child = subprocess.Popen(
+                argv, cwd=cwd, env=environment, stdin=subprocess.PIPE, pass_fds=tuple(_held) if holds else (),
+                stdout=logged or out, stderr=logged or err, start_new_session=True,
+            )  # fmt: skip
+        except OSError as error:
+            raise DevenvError(
+                f"{argv[0]}: cannot be run: {error.strerror}{ADVICE.get(error.errno or 0, '')}"
+            ) from error
         cancel.add(child, kill)
         try:
             feeding, end = Feeding(child, stdin), monotonic() + within_s
