@@ -1,5 +1,6 @@
 """The command line where no Docker answers: help, wrong usage, faults of the table."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 import typer
 
 from devenv.cli.app import app
+from devenv.cli.help import Panel
 from tests.cluster.environment import CHECKOUT, MARK, Environment, copied
 
 
@@ -34,6 +36,76 @@ def test_every_verb_s_help_has_an_example_of_it() -> None:
         with typer.Context(verb, info_name=words) as context:
             assert f"devenv {words}" in verb.epilog, words
             assert "Example: " in verb.get_help(context), words
+
+
+@pytest.mark.parametrize("group", [[], ["images"], ["forward"], ["tls"]])
+def test_help_lists_every_verb_once_with_its_whole_first_sentence_in_80_columns(
+    group: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit):
+        app([*group, "--help"])
+    shown = capsys.readouterr().out
+    listed = shown[shown.index("--help  ") :].partition("\n")[2]
+    assert max(map(len, shown.splitlines())) <= 80
+    assert "…" not in listed
+    assert "..." not in listed
+    commands = typer.main.get_command(app)
+    for word in group:
+        commands = commands.commands[word]  # type: ignore[attr-defined]
+    told = " ".join(listed.split())
+    for name, verb in commands.commands.items():  # type: ignore[attr-defined]
+        sentence = " ".join((verb.help or "").split("\n\n")[0].split()).split(". ")[0].rstrip(".")
+        assert f"{name} {sentence}." in told
+        assert listed.count(f"\n  {name} ") == 1, name
+
+
+def test_every_verb_is_in_a_group_of_its_own_words() -> None:
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    assert all(isinstance(verb.rich_help_panel, Panel) for verb in commands.values())
+    assert {verb.rich_help_panel for verb in commands.values()} == {*Panel} - {Panel.rest}
+
+
+EVERY_WORD = {"logs", "up", "down", "preload", "prune", "push", "--follow", "--help", "--file", "bash", "zsh", "fish"}
+SHELLS = {
+    "bash": {"COMP_WORDS": "devenv {}", "COMP_CWORD": "{n}"},
+    "zsh": {"_TYPER_COMPLETE_ARGS": "devenv {}"},
+    "fish": {"_TYPER_COMPLETE_ARGS": "devenv {}", "_TYPER_COMPLETE_FISH_ACTION": "get-args"},
+}
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [("lo", {"logs"}), ("images pr", {"preload", "prune"}), ("logs --fo", {"--follow"}), ("completion z", {"zsh"})],
+)
+def test_a_shell_is_offered_verbs_options_and_choices(
+    project: Environment, shell: str, typed: str, offered: set[str]
+) -> None:
+    words = {"typed": typed, "n": len(typed.split())}
+    asked = {key: value.format(typed, **words) for key, value in SHELLS[shell].items()}
+    project.extra |= {"_DEVENV_COMPLETE": f"complete_{shell}", **asked}
+    told = project.run().stdout
+    found = {w for w in re.findall(r"[\w-]+", told) if w in EVERY_WORD}
+    assert offered <= found
+    assert not (found - offered) & {"up", "down", "--help", "bash"}
+
+
+def test_bash_completes_with_what_completion_prints(project: Environment) -> None:
+    script = project.by_itself(
+        f"""PATH={project.program.parent}:$PATH
+        eval "$(devenv completion bash)"
+        complete -p devenv
+        COMP_WORDS=(devenv forward st) COMP_CWORD=2; _devenv_completion devenv; echo "${{COMPREPLY[@]}}" """
+    )
+    assert script.splitlines() == ["complete -o default -F _devenv_completion devenv", "start status stop"]
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_the_completion_of_a_shell_asks_devenv(project: Environment, shell: str) -> None:
+    script = project.fine("completion", shell)
+    assert f"_DEVENV_COMPLETE=complete_{shell}" in script
+    assert project.run("completion", "tcsh").returncode == 2
 
 
 @pytest.mark.parametrize("verb", [[], ["images"], ["forward"], ["no-such-verb"], ["up", "--no-such-flag"]])

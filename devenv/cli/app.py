@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from devenv import __version__, errors
-from devenv.cli import forward, images, inside, logs, machine, promote, rest, timings, tls
+from devenv.cli import completion, forward, images, inside, logs, machine, promote, rest, timings, tls
+from devenv.cli.help import Panel, Verbs
 from devenv.cli.options import AsOutput, Output, confirm, duration, ending, hide_passwords, look, verb
 from devenv.cli.timings import Timings, Trace, shown
 from devenv.errors import DevenvError
@@ -24,20 +26,14 @@ if TYPE_CHECKING:
     from devenv.reconcile.environment import Environment
 
 app = typer.Typer(
-    help="From a bare machine to a proven, production-like stack: up, test, down.",
+    help="From a bare machine to a proven, production-like stack: up, test, down.", cls=Verbs,
     no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None, add_completion=False,
 )  # fmt: skip
-app.add_typer(forward.app, name="forward")
-app.add_typer(images.app, name="images")
-app.add_typer(tls.app, name="tls")
-app.command(epilog="Example: devenv promote staging --image R/api@sha256:… --dry-run")(promote.promote)
-app.command(epilog="Example: devenv timings --trace up.json")(look(timings.timings))
-app.command(epilog="Example: devenv logs api --follow --grep ERROR")(look(logs.logs))
-app.command(epilog="Example: devenv events --follow")(look(logs.events))
-app.command("exec", epilog="Example: devenv exec api -- env")(look(inside.exec_))
-app.command(epilog="Example: devenv restart api")(verb(inside.restart))
-app.command("list", epilog="Example: devenv list -o json")(machine.list_)
-app.command("open", epilog="Example: devenv open docs")(look(inside.open_))
+
+
+def added(panel: Panel, name: str, example: str, command: Callable[..., None]) -> None:
+    """Add a verb of another file."""
+    app.command(name, epilog=f"Example: devenv {name}{example}", rich_help_panel=panel)(command)
 
 
 class Format(StrEnum):
@@ -61,7 +57,7 @@ def common(
     pass
 
 
-@app.command(epilog="Example: devenv schema > devenv.schema.json")
+@app.command(epilog="Example: devenv schema > devenv.schema.json", rich_help_panel=Panel.machine)
 def schema() -> None:
     """Print the JSON schema of the table, for editors. Needs no project."""
     from devenv.cli import output
@@ -70,7 +66,7 @@ def schema() -> None:
     output.plain(as_json().rstrip())
 
 
-@app.command(epilog="Example: devenv up -n staging")
+@app.command(epilog="Example: devenv up -n staging", rich_help_panel=Panel.daily)
 @verb
 def up(
     env: "Environment",
@@ -90,9 +86,9 @@ def up(
 
 
 @app.command(
-    epilog="Example: devenv dev --test learning -- -k adaptation",
+    epilog="Example: devenv dev --test learning -- -k adaptation", rich_help_panel=Panel.daily,
     context_settings={"allow_extra_args": True, "ignore_unknown_options": False},
-)
+)  # fmt: skip
 @verb
 def dev(
     env: "Environment",
@@ -122,7 +118,7 @@ def dev(
         dev(env, person, test, args or [])
 
 
-@app.command(epilog="Example: devenv down --yes")
+@app.command(epilog="Example: devenv down --yes", rich_help_panel=Panel.daily)
 @ending
 def down(
     env: "Environment",
@@ -150,7 +146,7 @@ def down(
 rest.register(app)
 
 
-@app.command(epilog="Example: devenv plan -o json")
+@app.command(epilog="Example: devenv plan -o json", rich_help_panel=Panel.look)
 @look
 def plan(env: "Environment", form: AsOutput = Output.text) -> None:
     """Print what `up` would do and why. Changes nothing; prints nothing when all is up to date."""
@@ -164,7 +160,7 @@ def plan(env: "Environment", form: AsOutput = Output.text) -> None:
         output.steps(steps)
 
 
-@app.command(epilog="Example: devenv status -o json")
+@app.command(epilog="Example: devenv status -o json", rich_help_panel=Panel.look)
 @look
 def status(env: "Environment", form: AsOutput = Output.text) -> None:
     """Show the cluster, its workloads and the forwards. Exits 1 unless all of it is ready."""
@@ -177,7 +173,7 @@ def status(env: "Environment", form: AsOutput = Output.text) -> None:
         raise typer.Exit(errors.FAILED)
 
 
-@app.command(epilog='Example: eval "$(devenv env)"')
+@app.command(epilog='Example: eval "$(devenv env)"', rich_help_panel=Panel.daily)
 @verb
 def env(
     env: "Environment",
@@ -200,7 +196,7 @@ def env(
             raise errors.UsageError(f"{error}\nhint: devenv env --format json") from error
 
 
-@app.command(epilog="Example: devenv wait deploy/api forward/api --timeout 60s")
+@app.command(epilog="Example: devenv wait deploy/api forward/api --timeout 60s", rich_help_panel=Panel.look)
 @look
 def wait(
     env: "Environment",
@@ -217,6 +213,7 @@ def wait(
 
 @app.command(
     epilog="Example: devenv test learning -- -k adaptation",
+    rich_help_panel=Panel.daily,
     context_settings={"allow_extra_args": True, "ignore_unknown_options": False},
 )
 @verb
@@ -243,6 +240,21 @@ def test(
             raise typer.Exit(code)
 
 
+# The verbs of other files.
+added(Panel.look, "logs", " api --follow --grep ERROR", look(logs.logs))
+added(Panel.look, "events", " --follow", look(logs.events))
+added(Panel.look, "exec", " api -- env", look(inside.exec_))
+added(Panel.look, "open", " docs", look(inside.open_))
+added(Panel.look, "timings", " --trace up.json", look(timings.timings))
+added(Panel.release, "promote", " staging --image R/api@sha256:… --dry-run", promote.promote)
+added(Panel.parts, "restart", " api", verb(inside.restart))
+app.add_typer(forward.app, name="forward", rich_help_panel=Panel.parts)
+app.add_typer(images.app, name="images", rich_help_panel=Panel.parts)
+app.add_typer(tls.app, name="tls", rich_help_panel=Panel.parts)
+added(Panel.machine, "list", " -o json", machine.list_)
+added(Panel.machine, "completion", " bash", completion.completion)
+
+
 def main() -> None:
     """Run the command line. Errors that a user can act on are shown as they are; bugs keep their traceback."""
     code: Any = 0
@@ -250,6 +262,7 @@ def main() -> None:
     threading.excepthook = lambda seen: fault(seen.exc_type, seen.exc_value, seen.exc_traceback)
     # What ends a job of a CI is to leave as little behind as Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    completion.prepare()
     try:
         app()
     except SystemExit as end:

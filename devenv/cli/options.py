@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Concatenate, ParamSpec
 
 import typer
 
+from devenv.cli.help import Verbs
 from devenv.errors import DevenvError, UsageError
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ def ending(function: Callable[Concatenate["Environment", P], None]) -> Callable[
 
 def group(text: str) -> typer.Typer:
     """Return a group of verbs, such as `devenv images`."""
-    return typer.Typer(help=text, no_args_is_help=True, rich_markup_mode=None)
+    return typer.Typer(help=text, cls=Verbs, no_args_is_help=True, rich_markup_mode=None)
 
 
 def confirm(question: str, yes: bool, otherwise: str = "nothing was deleted", shared: bool = False) -> None:

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from devenv.cli.help import Panel
 from devenv.cli.options import AsOutput, Output, ending, verb
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ EXAMPLE = "Example: devenv"
 
 def register(app: typer.Typer) -> None:
     for command in (stop, start, pause, resume):
-        app.command(epilog=f"{EXAMPLE} {command.__name__}")(command)
+        app.command(epilog=f"{EXAMPLE} {command.__name__}", rich_help_panel=Panel.daily)(command)
 
 
 @ending
