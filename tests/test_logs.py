@@ -238,6 +238,8 @@ def test_follow_goes_on_over_a_restart_a_new_pod_and_a_broken_connection(machine
     said = [line.rpartition("| ")[2] for line in told.lines[4:]]
     assert said == ["seven", "eight", "nine", "ten", "eleven"]
     assert told.lines[-1].startswith("web-bbbbb")
+    # What had ended was read to its end by the history.
+    assert sum("container=copy" in line for line in cluster.asked) == 1
 
 
 def test_what_is_followed_starts_where_the_history_ended(machine: Machine) -> None:

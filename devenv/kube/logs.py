@@ -63,7 +63,7 @@ def sources(part: Id, pod: Object) -> list[Source]:
         if last:
             found.append(Source(part, pod.id, name, last, True, False))
         now = container.get("containerID") if "running" in state else (state.get("terminated") or {}).get("containerID")
-        if now and now != last:
+        if now:
             found.append(Source(part, pod.id, name, now, False, "running" in state))
     return found
 
