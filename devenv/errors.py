@@ -47,6 +47,10 @@ class NoSuchKind(DevenvError):
     """The cluster does not serve objects of a kind, or not yet."""
 
 
+class CannotRun(DevenvError):
+    """The system does not run a program: there is none of this name, or it is none."""
+
+
 class TimedOut(DevenvError):
     """A wait came to its end and the thing waited for was not there."""
 

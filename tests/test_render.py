@@ -92,7 +92,7 @@ def test_a_command_s_output_is_read_as_manifests_beside_files_and_kustomize_fold
 
 
 def test_a_command_that_cannot_be_run_or_fails_is_told(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"manifests: \./nowhere: No such file"):
+    with pytest.raises(UsageError, match=r"manifests: \./nowhere: cannot be run: No such file"):
         written(tmp_path, '{ command = ["./nowhere"] }')
     with pytest.raises(CommandFailed, match="exited with 3"):
         written(tmp_path, "{ command = ['sh', '-c', 'exit 3'] }")

@@ -39,8 +39,6 @@ class Run:
             self.told = monotonic() - begun
         except DevenvError as error:
             self.told = error
-        except OSError as error:  # such as a program that the system does not run
-            self.told = DevenvError(f"{suite.argv[0]}: {error.strerror}")
         self.ended()
 
     def end(self) -> None:

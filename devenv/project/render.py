@@ -4,7 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
-from devenv.errors import CommandFailed, DevenvError, UsageError
+from devenv.errors import CannotRun, CommandFailed, DevenvError, UsageError
 from devenv.project.inputs import Chart, Input, Printed
 from devenv.project.settings import Settings
 from devenv.system import process
@@ -87,8 +87,8 @@ def chart(settings: Settings, one: Chart) -> str:
 def printed(settings: Settings, one: Printed) -> str:
     try:
         return process.run(one.command, cwd=settings.root, within_s=PRINTED_WITHIN_S)
-    except OSError as error:
-        raise UsageError(f"{settings.file}: manifests: {one.command[0]}: {error.strerror}") from error
+    except CannotRun as error:
+        raise UsageError(f"{settings.file}: manifests: {error}") from error
 
 
 def text_of(file: Path) -> str:

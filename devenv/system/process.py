@@ -14,7 +14,7 @@ from tempfile import TemporaryFile
 from time import CLOCK_BOOTTIME, clock_gettime, monotonic, sleep
 from typing import IO
 
-from devenv.errors import CommandFailed, DevenvError, TimedOut
+from devenv.errors import CannotRun, CommandFailed, DevenvError, TimedOut
 from devenv.system.cancel import Cancel
 
 TAIL_BYTES = 4096  # what an error shows of a child's output
@@ -77,9 +77,7 @@ def run(
                 stdout=logged or out, stderr=logged or err, start_new_session=True,
             )  # fmt: skip
         except OSError as error:
-            raise DevenvError(
-                f"{argv[0]}: cannot be run: {error.strerror}{ADVICE.get(error.errno or 0, '')}"
-            ) from error
+            raise CannotRun(f"{argv[0]}: cannot be run: {error.strerror}{ADVICE.get(error.errno or 0, '')}") from error
         cancel.add(child, kill)
         try:
             feeding, end = Feeding(child, stdin), monotonic() + within_s
