@@ -38,7 +38,7 @@ def objects(settings: Settings) -> list[Object]:
         argv = [process.find("kubectl"), "kustomize", "--load-restrictor", "LoadRestrictionsNone", str(path)]
         texts = {f"kubectl kustomize {path}": process.run(argv)}
     else:
-        found = [path] if path.is_file() else sorted(f for f in path.iterdir() if f.suffix in MANIFEST_SUFFIXES)
+        found = [path] if path.is_file() else sorted(f for f in path.iterdir() if is_manifest(f))
         texts = {str(file): text_of(file) for file in found}
     if not (objects := parsed(texts, home)):
         # Nothing to apply would mean that all is to be deleted.
@@ -47,6 +47,11 @@ def objects(settings: Settings) -> list[Object]:
             f"hint: name a kustomize folder, a file, or a folder with {', '.join(MANIFEST_SUFFIXES)} files in it"
         )
     return objects
+
+
+def is_manifest(file: Path) -> bool:
+    """Whether a name in the folder is that of a manifest; a link to nothing is one, which cannot be read."""
+    return file.suffix in MANIFEST_SUFFIXES and (file.is_file() or (file.is_symlink() and not file.exists()))
 
 
 def files_of(path: Path) -> frozenset[Path]:
@@ -94,6 +99,8 @@ def text_of(file: Path) -> str:
         return file.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise UsageError(f"{file}: not UTF-8 at byte {error.start}") from error
+    except OSError as error:
+        raise UsageError(f"{file}: {error.strerror}") from error
 
 
 def parsed(texts: Mapping[str, str], home: str) -> list[Object]:
@@ -163,12 +170,25 @@ def fault(document: Any) -> str:
         entries = meta.get(key, {})
         if not isinstance(entries, dict) or not all(isinstance(value, str) for value in entries.values()):
             return f"{what}: metadata.{key} is no mapping of texts; put its values in quotes"
+    if document["kind"] == "Secret" and (where := untold(document)):
+        return f"{what}: {where}"
     if document["kind"] in (*RUNS, *ALSO_READ) and (where := misshapen(document)):
         return f"{what}: {where}"
     if document["kind"] in RUNS and not any(pods.templates(document)):
         return f"{what}: has no {'spec' if document['kind'] == 'Pod' else 'pod template'} with containers"
     if any(not isinstance(c.get("image", ""), str) for c in pods.containers(document)):
         return f"{what}: an image is no text"
+    return ""
+
+
+def untold(secret: dict[str, Any]) -> str:
+    """Return what of a Secret is no text, which it has to be: `true` and 010 would be others than they look."""
+    for key in ("data", "stringData"):
+        found = secret.get(key, {})
+        if not isinstance(found, dict):
+            return f"{key} is no mapping"
+        if wrong := [name for name, value in found.items() if not isinstance(value, str)]:
+            return f"{key}.{wrong[0]} is no text; put it in quotes"
     return ""
 
 
