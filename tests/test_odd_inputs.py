@@ -1,5 +1,6 @@
 """Inputs as people write them that once ended in a traceback, or in something else than what they say."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +9,16 @@ import yaml
 
 from devenv.errors import DevenvError, UsageError
 from devenv.kube import client, documents
+from devenv.kube.kubeconfig import standing
 from devenv.kube.objects import Id
 from devenv.project import manifests
 from devenv.project import settings as config
 from devenv.project.schema import Image
 from devenv.project.stack import ambiguous
+from devenv.reconcile.observed import Observed
+from devenv.reconcile.plan import make_plan
 from devenv.system import process
+from devenv.system.state import Folder
 from tests.test_any_input import toml
 from tests.test_credentials import kubeconfig
 from tests.test_plan import DOCUMENTS, wanted
@@ -151,3 +156,72 @@ def test_a_file_that_a_kubeconfig_names_is_told_by_its_own_name(tmp_path: Path) 
     with pytest.raises(DevenvError) as error:
         client.read(tmp_path / "kubeconfig")
     assert str(error.value) == f"{tmp_path / 'kubeconfig'}: {tmp_path / 'token'}: no such file"
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        ({"stringData": ["a"]}, "stringData is no mapping"),
+        ({"data": "x"}, "data is no mapping"),
+        ({"stringData": {"a": True}}, "stringData.a is no text; put it in quotes"),
+        ({"stringData": {"a": 10}}, "stringData.a is no text; put it in quotes"),
+    ],
+)
+def test_a_value_of_a_secret_that_is_no_text_is_refused_and_not_guessed(content: dict[str, Any], why: str) -> None:
+    with pytest.raises(UsageError) as error:
+        parsed(yaml.safe_dump({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, **content}))
+    assert str(error.value) == f"a.yaml: line 1: secret/s: {why}"
+
+
+ODD_GUARDS = [
+    ("ValidatingWebhookConfiguration", {"webhooks": ["x"]}),
+    ("ValidatingWebhookConfiguration", {"webhooks": "x"}),
+    ("MutatingWebhookConfiguration", {"webhooks": [{"clientConfig": "x", "rules": "y"}, {"rules": ["z"]}]}),
+    ("CustomResourceDefinition", {"spec": {"conversion": "x"}}),
+    ("CustomResourceDefinition", {"spec": ["x"]}),
+    ("APIService", {"spec": ["x"]}),
+    ("APIService", {"spec": {"service": "x"}}),
+]
+
+
+@pytest.mark.parametrize(("kind", "content"), ODD_GUARDS)
+def test_what_guards_and_is_misshapen_is_left_to_the_api_server(kind: str, content: dict[str, Any]) -> None:
+    odd = {"apiVersion": "x.k8s.io/v1", "kind": kind, "metadata": {"name": "odd"}, **content}
+    assert "odd" in {o.id.name for o in wanted([*DOCUMENTS, odd]).objects}
+    make_plan(wanted([*DOCUMENTS, odd]), Observed())
+
+
+def test_only_files_of_the_folder_are_manifests_and_a_link_to_nothing_is_told(tmp_path: Path) -> None:
+    settings = loaded(tmp_path)
+    folder = tmp_path / "k8s"
+    (folder / "a.yaml").write_text(named())
+    (folder / "b.yaml").mkdir()
+    os.mkfifo(folder / "c.yaml")
+    assert [str(o.id) for o in manifests.objects(settings)] == ["configmap/a"]
+    (folder / "d.yaml").symlink_to("nothing")
+    with pytest.raises(UsageError, match=r"d\.yaml: No such file or directory"):
+        manifests.objects(settings)
+
+
+def test_a_state_folder_that_cannot_be_made_is_told_with_the_way_out() -> None:
+    with pytest.raises(DevenvError, match=r"Not a directory\nhint: set XDG_STATE_HOME"):
+        Folder(Path("/dev/null/devenv/shop")).make()
+
+
+def test_a_credential_program_is_where_the_kubeconfig_that_names_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "of").mkdir()
+    (tmp_path / "other").write_text("users: [{name: b}]\n")
+    (tmp_path / "of/config").write_text("users: [{name: a}]\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("KUBECONFIG", f"{tmp_path}/none:other:of/config")
+
+    def command(written: Any) -> Any:
+        return standing({"name": "a", "user": {"exec": {"command": written}}})["user"]["exec"]["command"]
+
+    assert command("./plugin") == f"{tmp_path}/of/plugin"
+    assert command("bin/plugin") == f"{tmp_path}/of/bin/plugin"
+    assert (command("plugin"), command("/usr/bin/plugin"), command(5)) == ("plugin", "/usr/bin/plugin", 5)
+    for odd in (None, {"name": "a"}, {"name": "a", "user": {"exec": "x"}}, {"name": "a", "user": "x"}):
+        assert standing(odd) == odd

@@ -15,7 +15,7 @@ from threading import Event, Thread
 from tests.cluster.environment import path
 
 STATUSES = {429: "Too Many Requests", 500: "Internal Server Error", 503: "Service Unavailable"}
-LONGEST_STALL_S = 4.0
+LONGEST_STALL_S, LONGEST_WATCH_S = 4.0, 5.0
 
 
 @dataclass
@@ -51,7 +51,14 @@ class Weather:
             elif fault != "reset":
                 if fault == "stall":
                     await asyncio.sleep(self.chance.uniform(0, LONGEST_STALL_S))
-                await self.passed_on(head, reader, writer, self.chance.randrange(2000) if fault == "cut" else None)
+                cut = self.chance.randrange(2000) if fault == "cut" else None
+                # A watch outlives many faults of others, and so has one of its own: it ends in the middle.
+                ends = self.chance.uniform(0.2, LONGEST_WATCH_S) if self.bad and b"watch=" in head else None
+                try:
+                    await asyncio.wait_for(self.passed_on(head, reader, writer, cut), ends)
+                except TimeoutError:
+                    fault = "reset"
+                    self.met.append(f"ended {head.partition(b' HTTP')[0].decode()}")
             if fault in ("reset", "cut"):
                 sock = writer.get_extra_info("socket")
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

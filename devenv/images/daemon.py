@@ -36,6 +36,8 @@ def client(within_s: int = QUIET_S) -> "DockerClient":
         raise DevenvError(
             f"Docker does not answer: {error}\nhint: start Docker, or run scripts/setup.sh of a devenv checkout"
         ) from error
+    except (AttributeError, TypeError, ValueError) as error:  # its own file is of another shape
+        raise DevenvError(f"Docker's configuration cannot be read: {error}\nhint: docker context ls") from error
     return found
 
 

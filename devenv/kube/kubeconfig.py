@@ -40,7 +40,29 @@ def kubeconfig(name: str, namespace: str) -> str:
             raise
         known = ", ".join(there) or "none"
         raise UsageError(f"your kubeconfig has no context {name}; there are: {known}") from None
-    return yaml.safe_dump({**in_namespace(access.parse(text), namespace), "current-context": name})
+    config = {**in_namespace(access.parse(text), namespace), "current-context": name}
+    return yaml.safe_dump({**config, "users": [standing(user) for user in config.get("users") or ()]})
+
+
+def standing(user: Any) -> Any:
+    """Return a user of a kubeconfig whose program is found wherever the kubeconfig is: one with a folder in its name
+    stands relative to the file that has the user (client-go, "credential plugins"), which kubectl leaves as it is.
+    """
+    inner = (user.get("user") if isinstance(user, dict) else None) or {}
+    run = inner.get("exec") if isinstance(inner, dict) else None
+    command = run.get("command") if isinstance(run, dict) else None
+    if not isinstance(run, dict) or not isinstance(command, str) or "/" not in command or command.startswith("/"):
+        return user
+    files = user_files(os.environ).split(os.pathsep) if user_files(os.environ) else [str(Path.home() / ".kube/config")]
+    home = next((Path(f).resolve().parent for f in files if has_user(Path(f), user.get("name"))), Path.cwd())
+    return {**user, "user": {**inner, "exec": {**run, "command": os.path.normpath(home / command)}}}
+
+
+def has_user(file: Path, name: Any) -> bool:
+    try:
+        return any(user.get("name") == name for user in access.parse(file.read_text()).get("users") or ())
+    except (OSError, ValueError, AttributeError, KubeconfigError):
+        return False
 
 
 def in_namespace(config: dict[str, Any], namespace: str) -> dict[str, Any]:

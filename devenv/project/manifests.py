@@ -183,12 +183,25 @@ def fault(document: Any) -> str:
         entries = meta.get(key, {})
         if not isinstance(entries, dict) or not all(isinstance(value, str) for value in entries.values()):
             return f"{what}: metadata.{key} is no mapping of texts; put its values in quotes"
+    if document["kind"] == "Secret" and (where := untold(document)):
+        return f"{what}: {where}"
     if document["kind"] in (*RUNS, *ALSO_READ) and (where := misshapen(document)):
         return f"{what}: {where}"
     if document["kind"] in RUNS and not any(pods.templates(document)):
         return f"{what}: has no {'spec' if document['kind'] == 'Pod' else 'pod template'} with containers"
     if any(not isinstance(c.get("image", ""), str) for c in pods.containers(document)):
         return f"{what}: an image is no text"
+    return ""
+
+
+def untold(secret: dict[str, Any]) -> str:
+    """Return what of a Secret is no text, which it has to be: `true` and 010 would be others than they look."""
+    for key in ("data", "stringData"):
+        found = secret.get(key, {})
+        if not isinstance(found, dict):
+            return f"{key} is no mapping"
+        if wrong := [name for name, value in found.items() if not isinstance(value, str)]:
+            return f"{key}.{wrong[0]} is no text; put it in quotes"
     return ""
 
 

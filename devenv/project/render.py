@@ -32,8 +32,13 @@ def texts(settings: Settings, one: Input) -> dict[str, str]:
         return {f"kubectl kustomize {path}": kustomized(path)}
     if (path / "Chart.yaml").is_file():
         return {f"helm template {one}": chart(settings, Chart(chart=one))}
-    found = [path] if path.is_file() else sorted(f for f in path.iterdir() if f.suffix in MANIFEST_SUFFIXES)
+    found = [path] if path.is_file() else sorted(f for f in path.iterdir() if is_manifest(f))
     return {str(file): text_of(file) for file in found}
+
+
+def is_manifest(file: Path) -> bool:
+    """Whether a name in the folder is that of a manifest; a link to nothing is one, which cannot be read."""
+    return file.suffix in MANIFEST_SUFFIXES and (file.is_file() or (file.is_symlink() and not file.exists()))
 
 
 def is_kustomized(folder: Path) -> bool:
@@ -96,3 +101,5 @@ def text_of(file: Path) -> str:
         return file.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise UsageError(f"{file}: not UTF-8 at byte {error.start}") from error
+    except OSError as error:
+        raise UsageError(f"{file}: {error.strerror}") from error

@@ -49,18 +49,27 @@ def removal(objects: Iterable[Object]) -> tuple[tuple[Object, ...], ...]:
 
 def called(obj: Object) -> Iterator[tuple[str, str]]:
     """Yield namespace and name of each Service that the API server calls because of this object."""
-    spec = obj.raw.get("spec") or {}
+    spec = mapping(obj.raw.get("spec"))
     configs: list[Any] = []
     if obj.kind in WEBHOOKS:
-        configs = [hook.get("clientConfig") for hook in obj.raw.get("webhooks") or ()]
+        configs = [hook.get("clientConfig") for hook in mappings(obj.raw.get("webhooks"))]
     elif obj.kind == DEFINITION:
-        configs = [((spec.get("conversion") or {}).get("webhook") or {}).get("clientConfig")]
+        configs = [mapping(mapping(spec.get("conversion")).get("webhook")).get("clientConfig")]
     elif obj.kind == "APIService":
         configs = [spec]
     for config in configs:
-        service = (config or {}).get("service") or {}
+        service = mapping(mapping(config).get("service"))
         if service.get("name"):
             yield str(service.get("namespace", "")), str(service["name"])
+
+
+def mapping(value: Any) -> dict[str, Any]:
+    """Return a mapping, or an empty one for what is none: what is wrong of these kinds the API server says."""
+    return value if isinstance(value, dict) else {}
+
+
+def mappings(value: Any) -> list[dict[str, Any]]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def servers(guard: Object, objects: Collection[Object]) -> Iterator[Object]:
@@ -90,8 +99,8 @@ def answering(obj: Object, behind: dict[Object, tuple[Object, ...]]) -> Iterator
 
 def groups(guard: Object) -> frozenset[str]:
     """Return the API groups that an object guards by their names; one of all groups is about more than its own."""
-    spec = guard.raw.get("spec") or {}
+    spec = mapping(guard.raw.get("spec"))
     if guard.kind in WEBHOOKS:
-        rules = [rule for hook in guard.raw.get("webhooks") or () for rule in hook.get("rules") or ()]
+        rules = [rule for hook in mappings(guard.raw.get("webhooks")) for rule in mappings(hook.get("rules"))]
         return frozenset(str(group) for rule in rules for group in rule.get("apiGroups") or ())
     return frozenset({str(spec.get("group", ""))})

@@ -14,6 +14,7 @@ from typing import IO, Any
 
 import platformdirs
 
+from devenv.errors import DevenvError
 from devenv.system import process
 from devenv.system.digest import digest
 
@@ -76,7 +77,7 @@ class Folder:
         return self.path / "logs" / f"{name}.log"
 
     def make(self) -> None:
-        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        made(self.path, "XDG_STATE_HOME")
 
     def remove(self) -> None:
         if self.path.exists():
@@ -105,6 +106,14 @@ def passing() -> Iterator[Folder]:
         yield folder
 
 
+def made(path: Path, variable: str) -> None:
+    """Make a private folder, where there is none. Raise DevenvError with the variable that names another place."""
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise DevenvError(f"{path}: {error.strerror}\nhint: set {variable} to a folder of yours") from error
+
+
 def is_ours(path: Path) -> bool:
     """Whether a file is in a runtime folder of some environment."""
     return path.resolve().is_relative_to(Path(platformdirs.user_state_dir("devenv")).resolve())
@@ -113,7 +122,7 @@ def is_ours(path: Path) -> bool:
 def cache() -> Path:
     """Return the folder for what can be made again: tools, layers of images."""
     path = Path(platformdirs.user_cache_dir("devenv"))
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    made(path, "XDG_CACHE_HOME")
     if path.stat().st_mode & 0o022:  # what others could put there would be run
         path.chmod(0o700)
     return path
@@ -146,7 +155,7 @@ def read_json(path: Path) -> Any:
 
 def acquired(path: Path, log: Callable[[str], None]) -> IO[str]:
     """Return the lock file, held. Its holder may have removed it meanwhile: then the new one is what counts."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    made(path.parent, "XDG_STATE_HOME")
     while True:
         file = path.open("a+")
         try:

@@ -66,7 +66,13 @@ def test_up_through_bad_weather_brings_the_stack_up_or_says_what_happened(
             assert done.returncode in (1, 3), done.stderr
             told(done.stderr)
             guest.fine("up", *here)  # what was begun is no obstacle
-        guest.fine("down", "--yes", *here)
+        sky.bad = BAD
+        done = guest.run("down", "--yes", *here)
+        sky.bad = 0.0
+        if done.returncode:
+            told(done.stderr)
+            guest.fine("down", "--yes", *here)
+        assert foreign.kubectl("get", "namespace", "hello", "--ignore-not-found") == ""
     print(f"{came_up} of {RUNS} came up, {len(sky.met)} faults")
     assert came_up
     assert sky.met
@@ -120,4 +126,19 @@ def test_promote_through_bad_weather_is_done_or_undone_and_says_so(
     print(f"{turned} of {RUNS} were promoted, {len(sky.met)} faults")
     assert turned
     assert sky.met
+
+    # A release that never gets ready: its undoing meets the weather too.
+    guest.edit("k8s/hello.yaml", f'turn: "{was}"', 'turn: "broken"')
+    guest.edit("k8s/hello.yaml", "port: 8080", "port: 8081")  # where nobody answers the probe
+    sky.bad = BAD
+    done = guest.run(*words, "--timeout", "20s")
+    sky.bad = 0.0
+    assert done.returncode in (1, 3), done.stderr
+    told(done.stderr)
+    if "undoing it failed too" not in done.stderr:
+        assert deployed(foreign) == was
+    guest.edit("k8s/hello.yaml", 'turn: "broken"', f'turn: "{was}"')
+    guest.edit("k8s/hello.yaml", "port: 8081", "port: 8080")
+    guest.fine(*words)  # whatever became of it is no obstacle
+    assert deployed(foreign) == was
     foreign.kubectl("delete", "namespace", "hello")
