@@ -17,7 +17,7 @@ from devenv.project.schema import Image
 from devenv.project.stack import ambiguous
 from devenv.reconcile.observed import Observed
 from devenv.reconcile.plan import make_plan
-from devenv.system import process
+from devenv.system import process, state
 from devenv.system.state import Folder
 from tests.test_any_input import toml
 from tests.test_credentials import kubeconfig
@@ -225,3 +225,13 @@ def test_a_credential_program_is_where_the_kubeconfig_that_names_it_is(
     assert (command("plugin"), command("/usr/bin/plugin"), command(5)) == ("plugin", "/usr/bin/plugin", 5)
     for odd in (None, {"name": "a"}, {"name": "a", "user": {"exec": "x"}}, {"name": "a", "user": "x"}):
         assert standing(odd) == odd
+
+
+def test_locks_and_logs_are_nobody_else_s_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        state.acquired(tmp_path / "state/shop.lock", print).close()
+        process.run(["true"], log=tmp_path / "state/build.log")
+    finally:
+        os.umask(before)
+    assert [oct(f.stat().st_mode & 0o777) for f in (tmp_path / "state").iterdir()] == ["0o600", "0o600"]

@@ -153,6 +153,7 @@ def main() -> None:
     log.file = folder / "logs/forwards.log"
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    os.umask(0o077)  # all that it writes is its own
     with (folder / "forwards.lock").open("a+") as lock:
         hold(lock)
         lock.truncate(0)

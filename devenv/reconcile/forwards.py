@@ -17,7 +17,7 @@ from devenv.errors import DevenvError
 from devenv.forwarder.spec import LOST, OPEN, STOP, ForwardSpec, ForwardStatus, ProcessSpec
 from devenv.images import endpoint
 from devenv.project.schema import Project
-from devenv.system import state, wait
+from devenv.system import process, state, wait
 from devenv.system.state import Folder
 
 ANSWERS_WITHIN_S = 20.0
@@ -98,8 +98,8 @@ def holder(port: int) -> str:
         for connection in psutil.net_connections("tcp"):
             listens = connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr.port == port
             if listens and connection.pid:
-                process = psutil.Process(connection.pid)
-                return f"process {process.pid} ({process.name()})"  # its arguments may hold a password
+                found = psutil.Process(connection.pid)
+                return f"process {found.pid} ({found.name()})"  # its arguments may hold a password
     return "a process of another user"
 
 
@@ -112,7 +112,7 @@ def start(folder: Folder, spec: ProcessSpec) -> None:
     log.parent.mkdir(parents=True, exist_ok=True)
     # The log of the last process is useful if that one died; a log that has grown too long is truncated.
     grown = log.exists() and log.stat().st_size > LOG_BYTES
-    with log.open("wb" if grown else "ab") as out:
+    with open(log, "wb" if grown else "ab", opener=process.private) as out:
         child = subprocess.Popen(
             [sys.executable, "-m", "devenv.forwarder", str(folder.path)],
             stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd="/", start_new_session=True,

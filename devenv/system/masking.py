@@ -10,6 +10,7 @@ from urllib.parse import quote
 SHORTEST = 6  # a shorter text is a part of too many words
 LONG = 16  # a line of a text of several is looked for where it has as many characters
 
+# A process has one printer, and it has these of whoever reads secrets.
 _forms: tuple[str, ...] = ()  # every form in which they may be told, the longest first: one may begin with another
 _learning = Lock()
 

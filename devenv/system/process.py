@@ -110,7 +110,12 @@ def open_log(log: Path | None) -> IO[bytes]:
     if log is None:
         return _NoLog()  # type: ignore[return-value]
     log.parent.mkdir(parents=True, exist_ok=True)
-    return log.open("w+b")
+    return open(log, "w+b", opener=private)  # a Path has no opener
+
+
+def private(path: str, flags: int) -> int:
+    """Open a file that nobody else may read, whatever the umask: what a program says may be secret."""
+    return os.open(path, flags, 0o600)
 
 
 class _NoLog:

@@ -157,7 +157,7 @@ def acquired(path: Path, log: Callable[[str], None]) -> IO[str]:
     """Return the lock file, held. Its holder may have removed it meanwhile: then the new one is what counts."""
     made(path.parent, "XDG_STATE_HOME")
     while True:
-        file = path.open("a+")
+        file = open(path, "a+", opener=process.private)  # noqa: SIM115
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
