@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from devenv.errors import CommandFailed, DevenvError
+from devenv.errors import CannotRun, CommandFailed, DevenvError
 from devenv.images import daemon, endpoint
 from devenv.images.dockerfile import needs_buildkit
 from devenv.images.graph import Source
@@ -80,7 +80,7 @@ def speaks_buildkit(program: str) -> bool:
         if said and int(said[1]) < BUILT_IN_BEFORE:
             return True
         process.run([program, "buildx", "version"])
-    except (CommandFailed, OSError):
+    except (CommandFailed, CannotRun):
         return False
     return True
 
