@@ -252,6 +252,7 @@ app.add_typer(forward.app, name="forward", rich_help_panel=Panel.parts)
 app.add_typer(images.app, name="images", rich_help_panel=Panel.parts)
 app.add_typer(tls.app, name="tls", rich_help_panel=Panel.parts)
 added(Panel.machine, "list", " -o json", machine.list_)
+added(Panel.machine, "doctor", " -o json", machine.doctor)
 added(Panel.machine, "completion", " bash", completion.completion)
 
 

@@ -170,7 +170,19 @@ def files(ref: str, folder: str) -> dict[str, bytes]:
         return {name: file.read() for name, file in found.items() if file}
 
 
+def info() -> dict[str, Any]:
+    """Return what the daemon says of itself and its machine, by the names of Docker's API."""
+    with explained("ask the daemon"):
+        return dict(client().api.info())
+
+
 def root_dir() -> Path:
     """Return the folder in which the daemon keeps its data; it may be on another machine."""
-    with explained("ask the daemon"):
-        return Path(client().api.info()["DockerRootDir"])
+    return Path(info()["DockerRootDir"])
+
+
+def bridge() -> str:
+    """Return the interface by which builds reach the world: that of the daemon's default network."""
+    with explained("inspect network bridge"):
+        options = client().networks.get("bridge").attrs.get("Options") or {}
+    return str(options.get("com.docker.network.bridge.name", "docker0"))
