@@ -93,6 +93,19 @@ def test_a_file_that_is_put_in_the_place_of_another_is_followed_on(tmp_path: Pat
     following.end()
 
 
+def test_a_change_of_a_file_that_lies_in_a_followed_folder_too_comes_once(tmp_path: Path) -> None:
+    """Told twice, what was sent for the first time would count as followed by another change."""
+    inner = tmp_path / "a/b"
+    inner.mkdir(parents=True)
+    (inner / "x").write_text("1")
+    following = Following()
+    following.follow([tmp_path / "a", inner, inner / "x"])
+    (inner / "x").write_text("2")
+    eventually(lambda: inner / "x" in following.take(0.1), SOON_S)
+    assert following.take(1.5) == frozenset()
+    following.end()
+
+
 def test_what_changes_while_others_are_followed_is_not_lost(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()

@@ -53,6 +53,7 @@ class Loop:
     busy: bool = False  # with steps that an interrupt leaves half done
     whole: bool = False  # the stack was brought up to its end
     sent: bool = False  # the change under way has reached a container
+    open: dict[tuple[str, str], Sent] = field(default_factory=dict)  # what containers were not seen to take yet
     what: list[Path] = field(default_factory=list)  # files of it
     identity: dict[str, str | None] = field(default_factory=dict)
     syncer: Syncer | None = None
@@ -70,6 +71,7 @@ class Loop:
         ways = {path: way_of(path, self.syncer.watched) for path in changed if not self.is_known(path)}
         way = merged(ways.values())
         if way.kind is Kind.IGNORED:
+            self.look_after()  # what came before it may have been left for it
             return
         self.what = [path for path, one in ways.items() if one.kind is not Kind.IGNORED]
         if self.tests:
@@ -116,7 +118,7 @@ class Loop:
         desired = self.desired_and_followed()
         with self.working():
             up(self.env, self.person.on_event, lambda _: None, self.person.agreed, desired=desired)
-        self.syncer, self.whole = Syncer(self.env, desired, self.layout(desired)), True
+        self.syncer, self.whole, self.open = Syncer(self.env, desired, self.layout(desired)), True, {}
 
     def layout(self, desired: Stack) -> Watched:
         return project_files.watched(desired, self.tests.files(self.env) if self.tests else frozenset())
@@ -171,20 +173,30 @@ class Loop:
             raise TakenDown(f"{self.env.project.name} was taken down: nothing is followed any more")
 
     def settled(self, sent: list[Sent]) -> str:
+        """Wait for containers to take what they were `sent`, now or before, and return how that went.
+
+        Where another change comes meanwhile, they are waited for after that one.
+        """
         assert self.syncer
-        if not sent:
+        waited, self.open = {**self.open, **{one.target.key: one for one in sent}}, {}
+        if not waited:
             return ""
-        whole = self.syncer.settle(sent, lambda: self.following.waiting)
-        pods = f"{len(sent)} container{'s' if len(sent) > 1 else ''}"
+        whole = self.syncer.settle(waited.values(), lambda: self.following.waiting)
+        self.open = {} if whole else waited
+        pods = f"{len(waited)} container{'s' if len(waited) > 1 else ''}"
         return f"sent to {pods}, answers" if whole else f"sent to {pods}, and followed by another change"
 
     def look_after(self) -> None:
         """Send pods that were replaced what those before them had once they are there."""
         assert self.syncer
-        if not (self.whole and self.syncer.ahead):
+        if not (self.whole and (self.syncer.ahead or self.open)):
             return
+        begun = monotonic()
         try:
-            if sent := self.send():
+            if self.open:
+                how = self.settled(self.send())
+                self.person.log(f"{self.shown(self.what)}: {how} after {monotonic() - begun:.1f} s more")
+            elif sent := self.send():
                 self.person.log(f"{self.shown(Path(s.target.pod.id.name) for s in sent)}: {self.settled(sent)} again")
         except TakenDown:
             raise

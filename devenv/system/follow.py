@@ -29,8 +29,11 @@ class Following:
         if wanted == self._paths and not anew:
             return False
         before, self._stop, self._paths = self._stop, threading.Event(), wanted
-        deep = sorted({path for path in wanted if path.is_dir()})
-        flat = sorted({path.parent for path in wanted if not path.is_dir() and path.parent.is_dir()})
+        folders = {path for path in wanted if path.is_dir()}
+        # Each is told of by one thread: from another, the same change would come once more, a moment later.
+        deep = sorted(path for path in folders if folders.isdisjoint(path.parents))
+        above = {path.parent for path in wanted if not path.is_dir() and path.parent.is_dir()}
+        flat = sorted(path for path in above if folders.isdisjoint((path, *path.parents)))
         begun = [self._begin(folders, whole) for folders, whole in ((deep, True), (flat, False)) if folders]
         for ready in begun:
             ready.wait(5)
