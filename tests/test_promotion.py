@@ -141,6 +141,22 @@ def test_an_object_goes_back_to_what_it_was_and_keeps_what_an_autoscaler_said() 
     assert old.raw["spec"]["replicas"] == 5
 
 
+def test_replicas_that_the_former_release_named_come_back_though_the_new_one_leaves_them_to_another() -> None:
+    """Given up by the release they are one, by the API server's default."""
+    old, wanted = served(deployment("a", 5)), deployment("b", replicas=None)
+    spec: Document = {"f:spec": {"f:replicas": {}, "f:template": {}}}
+    for manager, operation, subresource, kept in (
+        ("devenv", "Apply", "", True),
+        ("devenv", "Update", "", False),
+        ("kube-controller-manager", "Update", "scale", False),
+    ):
+        entry = {"manager": manager, "operation": operation, "subresource": subresource, "fieldsV1": spec}
+        ours = {"manager": "devenv", "operation": "Apply", "fieldsV1": {"f:spec": {"f:template": {}}}}
+        before = Object(old.id, {**old.raw, "metadata": {**old.meta, "managedFields": [ours, entry]}})
+        back = promotion.former(Change(Kind.changed, wanted, before)).raw["spec"]
+        assert back == (old.raw["spec"] if kept else {"template": old.raw["spec"]["template"]}), manager
+
+
 def job(name: str = "migrate") -> Object:
     spec = {"containers": [{"name": "m", "image": "api", "envFrom": [{"configMapRef": {"name": "read"}}]}]}
     raw = {"kind": "Job", "metadata": {"name": name}, "spec": {"template": {"spec": spec}}}

@@ -16,7 +16,9 @@ from devenv.reconcile.plan import make_plan
 from devenv.system.state import Folder
 from tests.test_plan import done, ident, wanted
 
-BARE = {"forwards": {}}
+
+def bare() -> Stack:
+    return wanted(forwards={})
 
 
 def told(folder: Path, desired: Stack, observed: Observed) -> Status:
@@ -25,12 +27,12 @@ def told(folder: Path, desired: Stack, observed: Observed) -> Status:
 
 
 def test_a_stack_with_nothing_left_to_do_is_ready(tmp_path: Path) -> None:
-    assert told(tmp_path, wanted(**BARE), done(wanted(**BARE))).ready
+    assert told(tmp_path, bare(), done(bare())).ready
 
 
 @pytest.mark.parametrize("what", ["a source", "an object", "a pod", "the cluster"])
 def test_what_is_left_to_do_is_not_ready_though_all_that_is_there_may_be(tmp_path: Path, what: str) -> None:
-    want, have = wanted(**BARE), done(wanted(**BARE))
+    want, have = bare(), done(bare())
     service, api = ident("service/api"), ident("deployment/api")
     changed = {
         "a source": replace(have, sources={**have.sources, service: "other"}),
