@@ -10,7 +10,7 @@ from devenv.certificates import acme, rules, secret
 from devenv.commands.down import down
 from devenv.errors import DevenvError
 from devenv.kube import kubeconfig
-from devenv.kube.objects import owner
+from devenv.kube.objects import Object, owner
 from devenv.project import settings
 from devenv.project.schema import Tls
 from devenv.reconcile import environment
@@ -25,7 +25,8 @@ CRD = "apiextensions.k8s.io/v1"
 
 
 def document(version: str, kind: str, name: str, **more: Any) -> dict[str, Any]:
-    meta = {"name": name, **{k: more.pop(k) for k in ("namespace", "labels", "annotations") if k in more}}
+    meta: dict[str, Any] = {"name": name}
+    meta |= {key: more.pop(key) for key in ("namespace", "labels", "annotations") if key in more}
     return {"apiVersion": version, "kind": kind, "metadata": meta, **more}
 
 
@@ -64,10 +65,10 @@ SCOPED = [
 
 def test_down_takes_what_is_of_no_namespace_whatever_its_kind(env: Environment, store: Store) -> None:
     """The server says which kinds are in namespaces: no list of ours has them all."""
-    store.put(document("v1", "Namespace", "shop"))
+    store.put(ours("v1", "Namespace", "shop"))  # what lies in it would go with it
     store.put(*(ours(version, kind, "mine") for version, kind in SCOPED))
     store.put(*(document(version, kind, "theirs") for version, kind in SCOPED), manager="kubectl")
-    assert removed(env, store) == {f"{kind.lower()}/mine" for _, kind in SCOPED}
+    assert removed(env, store) == {"namespace/shop", *(f"{kind.lower()}/mine" for _, kind in SCOPED)}
     assert {f"{kind.lower()}/theirs" for _, kind in SCOPED} <= {*store.names()}
 
 
@@ -91,6 +92,24 @@ def test_down_takes_a_namespace_that_devenv_made_and_of_another_only_what_it_app
         gone = removed(env, store)
         whole = {"namespace/shop", "persistentvolumeclaim/data", "configmap/copied", "secret/theirs"}
         assert gone == {"configmap/m"} | (whole if made is ours else set())
+
+
+@pytest.mark.parametrize("namespace", ["", "shop", "other"])
+@pytest.mark.parametrize(("version", "kind"), SCOPED)
+def test_what_is_of_no_namespace_is_the_same_object_whatever_its_manifest_says(
+    env: Environment, store: Store, version: str, kind: str, namespace: str
+) -> None:
+    """As kustomize writes its namespace into what it does not know. It was a stray, and deleted by each `up`."""
+    written = ours(version, kind, "one", **({"namespace": namespace} if namespace else {}))
+    store.put(ours(version, kind, "one"), ours(version, kind, "stray"))
+    wanted = Object.parse(written, "shop")
+    there = env.api.get(wanted)
+    assert there
+    assert there.id == wanted.id
+    assert {wanted.id} == {id_ for id_ in env.api.ours("shop", [wanted], ["shop"]) if id_.name == "one"}
+    assert env.api.key(wanted) in {env.api.key(o) for o in env.api.ours("shop", (), ["shop"]).values()}
+    (stray,) = (id_ for id_ in env.api.ours("shop", [wanted], ["shop"]) if id_ != wanted.id)
+    assert stray.name == "stray"
 
 
 def certificate(labels: dict[str, str]) -> dict[str, Any]:
