@@ -1,11 +1,13 @@
 """An existing cluster: what of a kubeconfig is used, which one is on this machine, whom the guard lets pass."""
 
+from base64 import b64decode
 from itertools import product
 from pathlib import Path
 
 import pytest
 import yaml
 
+from devenv.cli import options
 from devenv.errors import UsageError
 from devenv.kube import access
 from devenv.kube import kubeconfig as context
@@ -48,13 +50,18 @@ def test_the_guard_lets_pass_what_is_local_named_or_confirmed_and_nothing_else()
                 context.guard("prod", address, named, said)
 
 
-def test_the_context_of_an_environment_is_open_for_its_own_promotion_alone(tmp_path: Path) -> None:
+def releasing(folder: Path, **contexts: str) -> Path:
+    """Write a project whose environments have these contexts."""
     table = "\n".join(
         f'[tool.devenv.environments.{name}]\nnamespace = "{name}"\nimages = ["api"]\nrender = ["x"]\n'
-        f'context = "c-{name}"'
-        for name in ("staging", "prod")
+        f'context = "{context}"'
+        for name, context in contexts.items()
     )
-    project = settings.load(write(tmp_path, f"{WHOLE}\n{table}\n"), {}, {}).project
+    return write(folder, f"{WHOLE}\n{table}\n")
+
+
+def test_the_context_of_an_environment_is_open_for_its_own_promotion_alone(tmp_path: Path) -> None:
+    project = settings.load(releasing(tmp_path, staging="c-staging", prod="c-prod"), {}, {}).project
     assert {name: project.opened(name) for name in ("staging", "prod", None)} == {
         "staging": ("c-staging",), "prod": ("c-prod",), None: (),
     }  # fmt: skip
@@ -168,6 +175,64 @@ def test_our_own_copy_of_a_kubeconfig_is_never_taken_for_the_user_s(
     for told, left in (("", []), (f"{ours}", []), (f"{ours}:{theirs}", [theirs]), (f"{theirs}", [theirs])):
         assert context.user_files({"KUBECONFIG": told}) == ":".join(map(str, left))
     assert context.user_files({}) == ""
+
+
+def test_a_shell_with_our_settings_leads_to_the_user_s_own_contexts(
+    kubeconfig: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`eval "$(devenv env)"` puts our copy there: it has one context, and credentials that may be old."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    ours, home = tmp_path / "state/devenv/shop/kubeconfig", tmp_path / "home/.kube"
+    for folder in (ours.parent, home):
+        folder.mkdir(parents=True)
+    ours.write_text(kubeconfig.read_text().replace("token-of-", "old-token-of-").replace("name: two", "name: gone"))
+    (home / "config").write_text(kubeconfig.read_text())
+    monkeypatch.setenv("HOME", str(home.parent))
+    for told in (f"{ours}:{kubeconfig}", str(ours)):
+        monkeypatch.setenv("KUBECONFIG", told)
+        for name in ("one", "two"):
+            context.kubeconfig.cache_clear()
+            (user,) = yaml.safe_load(context.kubeconfig(name, "shop"))["users"]
+            assert user["user"] == {"token": f"token-of-{name}"}
+
+
+def test_paths_of_a_kubeconfig_are_found_from_wherever_its_copy_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "theirs"
+    folder.mkdir()
+    files = {"ca.crt": "authority", "me.crt": "certificate", "me.key": "key", "token": "secret"}
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    user = {"client-certificate": "me.crt", "client-key": "me.key", "tokenFile": "token"}
+    person(folder, **{"certificate-authority": "ca.crt"})
+    config = yaml.safe_load((folder / "person").read_text())
+    run = {"apiVersion": "client.authentication.k8s.io/v1", "command": "./login", "interactiveMode": "Never"}
+    config["users"] = [{"name": "one", "user": user}, {"name": "two", "user": {"exec": run}}]
+    (folder / "person").write_text(yaml.safe_dump(config))
+    monkeypatch.setenv("KUBECONFIG", "theirs/person")
+    monkeypatch.chdir(tmp_path)
+    context.kubeconfig.cache_clear()
+    found = access.parse(context.kubeconfig("one", "shop"))
+    (one,) = found["users"]
+    (cluster,) = found["clusters"]
+    assert b64decode(cluster["cluster"]["certificate-authority-data"]) == b"authority"
+    assert b64decode(one["user"]["client-certificate-data"]) == b"certificate"
+    assert b64decode(one["user"]["client-key-data"]) == b"key"
+    assert one["user"]["tokenFile"] == str(folder / "token")
+    (two,) = access.parse(context.kubeconfig("two", "shop"))["users"]
+    assert two["user"]["exec"]["command"] == str(folder / "login")
+
+
+@pytest.mark.usefixtures("kubeconfig")
+def test_a_context_of_an_environment_is_refused_to_every_verb_but_its_own_promotion(tmp_path: Path) -> None:
+    file = releasing(tmp_path, staging="one", prod="two")
+    assert options.settings(file, context="two", promoted="prod").project.context == "two"
+    for promoted in (None, "staging"):
+        with pytest.raises(UsageError, match="context two is at ") as told:
+            options.settings(file, context="two", promoted=promoted)
+        assert "pass --yes-remote two" in str(told.value)
+    assert options.settings(file, context="two", yes_remote="two").project.context == "two"
 
 
 def test_the_scheme_of_a_server_may_be_in_capitals() -> None:

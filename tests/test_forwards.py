@@ -2,6 +2,8 @@
 
 import fcntl
 import socket
+import subprocess
+import sys
 from pathlib import Path
 from threading import Timer
 
@@ -93,3 +95,15 @@ def test_a_stranger_on_either_loopback_address_has_the_port(family: socket.Addre
         assert not is_free(port)
         assert f"port {port} of forward x is in use" in taken_ports([ForwardSpec("x", port, "n", "s")])[0]
     assert is_free(port)
+
+
+def test_the_holder_of_a_port_is_named_without_its_arguments() -> None:
+    """Who looks at another's command line may see a password."""
+    code = "import socket; s = socket.create_server(('127.0.0.1', 0)); print(s.getsockname()[1], flush=True); input()"
+    argv = [sys.executable, "-c", code, "--password=hunter2"]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout
+        told = forwards.holder(int(child.stdout.readline()))
+        child.kill()
+    assert f"process {child.pid} (" in told
+    assert "hunter2" not in told

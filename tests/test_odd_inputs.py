@@ -11,7 +11,7 @@ from devenv.errors import DevenvError, UsageError
 from devenv.kube import client, documents
 from devenv.kube.kubeconfig import standing
 from devenv.kube.objects import Id
-from devenv.project import manifests
+from devenv.project import manifests, stack
 from devenv.project import settings as config
 from devenv.project.schema import Image
 from devenv.project.stack import ambiguous
@@ -21,7 +21,7 @@ from devenv.system import process, state
 from devenv.system.state import Folder
 from tests.test_any_input import toml
 from tests.test_credentials import kubeconfig
-from tests.test_plan import DOCUMENTS, wanted
+from tests.test_plan import DOCUMENTS, SERVICE, SOURCES, runs, wanted
 
 
 def parsed(text: str) -> list[str]:
@@ -82,6 +82,19 @@ def test_a_name_that_is_none_is_refused_where_it_stands(name: str) -> None:
 def test_a_namespace_that_is_none_is_refused_where_it_stands(namespace: str) -> None:
     with pytest.raises(UsageError, match=r"a\.yaml: line 1: configmap/a: metadata\.namespace is no name"):
         parsed(named(namespace=namespace))
+
+
+@pytest.mark.parametrize("namespace", ["", None])
+def test_an_empty_namespace_is_the_project_s_and_never_all_of_them(namespace: str | None) -> None:
+    pod = runs("Deployment", "api", "app")
+    beside = {**pod, "metadata": {"name": "other", "namespace": "elsewhere"}}
+    pod["metadata"]["namespace"] = namespace
+    text = yaml.safe_dump_all([SERVICE, pod, beside, DOCUMENTS[3]])
+    found = manifests.parsed({"a.yaml": text}, "shop")
+    assert [(o.id.name, o.id.namespace) for o in found][1:3] == [("api", "shop"), ("other", "elsewhere")]
+    made = stack.make(wanted().settings, found, SOURCES, {}, None)
+    assert made.namespaces == ("shop", "elsewhere")
+    make_plan(made, Observed())
 
 
 def test_names_that_the_api_takes_are_taken() -> None:

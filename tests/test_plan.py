@@ -280,6 +280,14 @@ def test_a_gate_may_name_what_waits_for_it() -> None:
     assert "ready job/migrate" not in steps["apply deployment/api"].needs
 
 
+def test_a_gate_may_be_a_job_of_another_namespace() -> None:
+    elsewhere = runs("Job", "migrate", "app")
+    elsewhere["metadata"]["namespace"] = "other"
+    want = wanted([*DOCUMENTS[:3], elsewhere], gates=("job/migrate@other",))
+    steps = {s.name: s for s in make_plan(want, Observed())}
+    assert "ready job/migrate@other" in steps["apply deployment/api"].needs
+
+
 CHANGES: Mapping[str, tuple[Any, list[str]]] = {
     "a pod is not ready": (
         lambda have: replace(

@@ -11,6 +11,7 @@ from devenv.commands import promote
 from devenv.errors import UsageError
 from devenv.kube.objects import Document, Object
 from devenv.project import settings as config
+from devenv.project.schema import Environment
 from devenv.reconcile import changes, promotion
 from devenv.reconcile.actions import ApplyObjects, Step
 from devenv.reconcile.changes import Change, Kind
@@ -123,6 +124,10 @@ def test_secrets_that_are_optional_or_come_with_the_release_are_not_demanded() -
     }
     brought = Object.parse({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "brought"}}, "home")
     assert [id_.name for id_ in changes.secrets([Object.parse(raw, "home"), brought])] == ["needed"]
+    # Those of other namespaces are asked for there.
+    elsewhere = Object.parse({**raw, "metadata": {"name": "d", "namespace": "other"}}, "home")
+    found = {(id_.namespace, id_.name) for id_ in changes.secrets([elsewhere, brought])}
+    assert found == {("other", "needed"), ("other", "brought")}
 
 
 def test_an_object_goes_back_to_what_it_was_and_keeps_what_an_autoscaler_said() -> None:
@@ -134,6 +139,22 @@ def test_an_object_goes_back_to_what_it_was_and_keeps_what_an_autoscaler_said() 
     scaled = promotion.former(Change(Kind.changed, deployment("b", replicas=None), old))
     assert scaled.raw["spec"] == {"template": old.raw["spec"]["template"]}
     assert old.raw["spec"]["replicas"] == 5
+
+
+def test_replicas_that_the_former_release_named_come_back_though_the_new_one_leaves_them_to_another() -> None:
+    """Given up by the release they are one, by the API server's default."""
+    old, wanted = served(deployment("a", 5)), deployment("b", replicas=None)
+    spec: Document = {"f:spec": {"f:replicas": {}, "f:template": {}}}
+    for manager, operation, subresource, kept in (
+        ("devenv", "Apply", "", True),
+        ("devenv", "Update", "", False),
+        ("kube-controller-manager", "Update", "scale", False),
+    ):
+        entry = {"manager": manager, "operation": operation, "subresource": subresource, "fieldsV1": spec}
+        ours = {"manager": "devenv", "operation": "Apply", "fieldsV1": {"f:spec": {"f:template": {}}}}
+        before = Object(old.id, {**old.raw, "metadata": {**old.meta, "managedFields": [ours, entry]}})
+        back = promotion.former(Change(Kind.changed, wanted, before)).raw["spec"]
+        assert back == (old.raw["spec"] if kept else {"template": old.raw["spec"]["template"]}), manager
 
 
 def job(name: str = "migrate") -> Object:
@@ -193,6 +214,18 @@ def test_a_promotion_migrates_rolls_out_and_checks_one_step_after_the_other() ->
     assert [s.name for s in again] == [
         "ready deployment/api", "ready deployment/db", "check job/check", "ready job/check", "complete job/check",
     ]  # fmt: skip
+
+
+def test_a_check_may_be_a_job_of_another_namespace_and_is_not_run_before_the_rollout() -> None:
+    elsewhere = Object.parse({**job("check").raw, "metadata": {"name": "check", "namespace": "other"}}, "home")
+    seen = [change(deployment("api"), Kind.changed, deployment("api")), change(elsewhere, Kind.runs)]
+    checks = ["job/check@other"]
+    assert [s.name for s in promotion.make_plan(changes.jobs_due(seen, checks), checks, 60)] == [
+        "apply deployment/api", "ready deployment/api", "check job/check@other", "ready job/check@other",
+        "complete job/check@other",
+    ]  # fmt: skip
+    table = Environment(render=["x"], images=("api",), namespace="home", checks=("job/check@other",))
+    assert table.checks == (str(elsewhere.id),)
 
 
 def ran(obj: Object, *conditions: str) -> Object:

@@ -57,6 +57,7 @@ OBJECTS = [
 NEED_IT = ("status", "plan", "env", "test smoke", "wait all --timeout 0.1s", "forward start", "images load", "tls up",
            "tls status", "tls down --yes", "logs", "logs --follow",
            "events", "exec web -- true", "restart web")  # fmt: skip
+LOOKS = ("status", "plan", "wait all --timeout 0.1s", "forward status", "tls status", "logs", "events", "images list")
 RESTS = ("pause", "resume", "start", "stop")
 EVERY = ("up", "down --yes", "forward status", "open web", "images list", *NEED_IT, *RESTS)
 
@@ -148,6 +149,33 @@ def test_a_cluster_whose_node_does_not_run_is_named_and_nothing_is_asked_of_it(
         assert f"cluster {NAME} {cluster.value}\nhint: {cluster.way_out}" in said
 
 
+@pytest.mark.parametrize("cluster", [Cluster.STOPPED, Cluster.PAUSED, Cluster.UNFINISHED, Cluster.ABSENT])
+@pytest.mark.parametrize("has", [True, False])
+def test_without_forwards_no_settings_are_exported_of_a_cluster_that_does_not_run(
+    host: Host, cluster: Cluster, has: bool
+) -> None:
+    """A kubeconfig that nobody has written, or whose cluster does not answer, is of no use to anybody."""
+    file = Path("pyproject.toml")
+    file.write_text(file.read_text().partition("[tool.devenv.forwards")[0])
+    if not has:
+        host.folder.kubeconfig.unlink()
+    host.node.running, host.node.paused = cluster is not Cluster.STOPPED, cluster is Cluster.PAUSED
+    host.node.made = cluster is not Cluster.UNFINISHED
+    if cluster is Cluster.ABSENT:
+        host.docker.answers["/containers/json"] = []
+    assert host.said("env") == f"cluster {NAME} {cluster.value}\nhint: {cluster.way_out}"
+    assert host.folder.kubeconfig.exists() is has
+
+
+def test_a_wait_for_nothing_that_can_be_awaited_ends_at_once(host: Host) -> None:
+    file = Path("pyproject.toml")
+    file.write_text(file.read_text().partition("[tool.devenv.forwards")[0])
+    config_map = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "only"}}
+    Path("k8s/all.yaml").write_text(yaml.safe_dump(config_map))
+    for verb in ("wait", "wait all"):
+        assert host.said(verb) == "ready\n"
+
+
 @pytest.mark.parametrize("cluster", [Cluster.STARTING, Cluster.UNREACHABLE])
 @pytest.mark.parametrize("verb", NEED_IT)
 def test_a_cluster_whose_api_server_does_not_answer_is_named(host: Host, verb: str, cluster: Cluster) -> None:
@@ -156,6 +184,14 @@ def test_a_cluster_whose_api_server_does_not_answer_is_named(host: Host, verb: s
     written(host.folder.kubeconfig, f"https://127.0.0.1:{free_port()}")
     assert cluster.value in host.said(verb)
     assert host.posted() == []
+
+
+@pytest.mark.parametrize("verb", LOOKS)
+def test_who_only_looks_at_another_namespace_leaves_the_kubeconfig_as_it_is(host: Host, verb: str) -> None:
+    written(host.folder.kubeconfig, f"https://127.0.0.1:{free_port()}")
+    before = {file: file.read_bytes() for file in host.folder.path.iterdir()}
+    host.said(f"{verb} -n other")
+    assert {file: file.read_bytes() for file in host.folder.path.iterdir()} == before
 
 
 @pytest.mark.parametrize("verb", EVERY)

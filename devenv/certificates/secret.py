@@ -87,8 +87,13 @@ def issue(api: Api, folder: Folder, table: Tls, name: str, drop: Drop) -> str:
         folder.make()
         state.write(folder.authority_key, pair.key)
         state.write(folder.authority, pair.certificate)
-    if api.get(acme.DEFINITION):
-        drop(request(table, api.namespace))
+    if api.get(acme.DEFINITION) and (asked := api.get(request(table, api.namespace))):
+        if not asked.is_ours():
+            raise DevenvError(
+                f"{asked.id} exists and is not managed by devenv: cert-manager would fill the Secret again\n"
+                f"hint: delete it, or name another secret in [tool.devenv.tls]"
+            )
+        drop(asked)
     if seen.held and (seen.held.issuer != LOCAL or seen.held.fault):
         # The type of a Secret cannot be changed, and cert-manager takes for its own what bears its annotations.
         drop(secret(table, api.namespace))
@@ -108,12 +113,12 @@ def hand_over(api: Api, table: Tls) -> None:
 def remove(api: Api, folder: Folder, table: Tls, drop: Drop) -> list[str]:
     """Remove what `devenv tls up` made, see it gone, and return what that was.
 
-    A Secret that another issuer filled stays, and an issuer that other certificates use.
+    A Secret that another issuer filled stays, a request that somebody else made, and an issuer that others use.
     """
     gone = []
     if api.get(acme.DEFINITION):
-        asked = request(table, api.namespace)
-        if api.get(asked):
+        asked = api.get(request(table, api.namespace))
+        if asked and asked.is_ours():
             drop(asked)
             gone.append(f"certificate {table.secret}")
         ours = [i for i in api.listed(acme.VERSION, "ClusterIssuer") if i.is_ours()]

@@ -84,11 +84,12 @@ def look(env: Environment, name: str, references: Sequence[str], prune: bool = F
             f"namespace {env.project.namespace} lacks {', '.join(missing)}: create the missing secrets first; "
             f"nothing was changed\nhint: kubectl -n {env.project.namespace} create secret generic NAME …"
         )
-    rendered = {obj.id for obj in objects}
+    rendered = {env.api.key(obj) for obj in objects}
     # What these credentials may not list is an administrator's, and so is whether it goes.
     there = env.api.ours(label(env.settings, name), (), [env.project.namespace])
     kind = Kind.pruned if prune else Kind.dropped
-    changes += [Change(kind, there[id_], there[id_]) for id_ in sorted(there.keys() - rendered)]
+    dropped = [obj for _, obj in sorted(there.items()) if env.api.key(obj) not in rendered]
+    changes += [Change(kind, obj, obj) for obj in dropped]
     return Promotion(name, tuple(changes), checks, tuple(ignored))
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from urllib.parse import urlencode
 
@@ -49,6 +50,12 @@ class Api:
         """Whether objects of its kind are in namespaces, as this cluster says; a kind that it does not serve may be."""
         found = self._discovery.find(obj.raw["apiVersion"], obj.kind)
         return found is None or found.namespaced
+
+    def key(self, obj: Object) -> Id:
+        """Return what tells an object from all others in this cluster: the namespace that a manifest gives to an object
+        of a kind without one means nothing.
+        """
+        return obj.id if self.is_namespaced(obj) else replace(obj.id, namespace="")
 
     def serves(self, obj: Object) -> bool:
         """Whether the cluster has the kind of an object."""
@@ -108,9 +115,10 @@ class Api:
     def get(self, obj: Object) -> Object | None:
         """Return the living object of the same kind and name, or None."""
         try:
-            return self._parsed(self.client.send(f"read {obj.id}", "GET", self._path(obj)).json())
+            found = self._parsed(self.client.send(f"read {obj.id}", "GET", self._path(obj)).json())
         except (NotFound, NoSuchKind):
             return None
+        return found if self.is_namespaced(obj) else found.placed(obj.id.namespace)
 
     def there(self, objects: Iterable[Object]) -> list[Object]:
         """Return those of some objects that the cluster has, as they are there, whoever created them."""
@@ -153,7 +161,14 @@ class Api:
             seen = dict(zip(kinds, lists, strict=True))
             # What may not be listed may still be read by its name.
             singles = [*pool.map(self.get, [o for o in objects if seen.get((o.id.group, o.kind)) is None])]
-        listed = [o for key, found in seen.items() for o in found or () if counts(kinds[key], o, o.id in ids)]
+        # What a manifest says of the place of an object that has none is told from the others by its name alone.
+        places = {(o.id.group, o.kind, o.id.name): o.id.namespace for o in objects}
+        placed = [
+            (kinds[key], o if kinds[key].namespaced else o.placed(places.get((*key, o.id.name), o.id.namespace)))
+            for key, found in seen.items()
+            for o in found or ()
+        ]
+        listed = [o for kind, o in placed if counts(kind, o, o.id in ids)]
         return {o.id: o for o in (*listed, *(s for s in singles if s and s.is_ours(name)))}
 
     def _labelled(self, kind: Kind, labels: str, namespaces: Collection[str], needed: bool) -> list[Object] | None:

@@ -40,6 +40,13 @@ def changes(wanted: Object, living: Object) -> list[Change]:
     return [change for change in found if change]
 
 
+def is_ours(living: Object, path: Path) -> bool:
+    """Whether a field is one that we applied and that nobody has set since."""
+    entries = [e for e in living.meta.get("managedFields") or () if isinstance(e, dict)]
+    found = (e for e in entries if e.get("manager") == MANAGER and e.get("operation") == "Apply")
+    return any(sets(e.get("fieldsV1") or {}, path) for e in found)
+
+
 def fields_of(wanted: Object) -> dict[str, Any]:
     meta = {key: value for key, value in wanted.meta.items() if key in COMPARED_METADATA}
     rest = {key: value for key, value in wanted.raw.items() if key not in ("apiVersion", "kind", "metadata", "status")}

@@ -45,17 +45,30 @@ def kubeconfig(name: str, namespace: str) -> str:
 
 
 def standing(user: Any) -> Any:
-    """Return a user of a kubeconfig whose program is found wherever the kubeconfig is: one with a folder in its name
-    stands relative to the file that has the user (client-go, "credential plugins"), which kubectl leaves as it is.
+    """Return a user of a kubeconfig whose program and token file are found wherever the kubeconfig is. Paths stand
+    relative to the file that has the user; these two kubectl leaves as they are, and a program without a folder in its
+    name is one on PATH (client-go, "credential plugins").
     """
-    inner = (user.get("user") if isinstance(user, dict) else None) or {}
-    run = inner.get("exec") if isinstance(inner, dict) else None
-    command = run.get("command") if isinstance(run, dict) else None
-    if not isinstance(run, dict) or not isinstance(command, str) or "/" not in command or command.startswith("/"):
+    inner = user.get("user") if isinstance(user, dict) else None
+    if not isinstance(inner, dict):
         return user
+    found, run = dict(inner), inner.get("exec")
+    if is_relative(inner.get("tokenFile")):
+        found["tokenFile"] = beside(user.get("name"), inner["tokenFile"])
+    if isinstance(run, dict) and is_relative(run.get("command")) and "/" in run["command"]:
+        found["exec"] = {**run, "command": beside(user.get("name"), run["command"])}
+    return {**user, "user": found}
+
+
+def is_relative(path: Any) -> bool:
+    return isinstance(path, str) and path != "" and not path.startswith("/")
+
+
+def beside(user: Any, path: str) -> str:
+    """Return a path as it is meant in the first file that has the user."""
     files = user_files(os.environ).split(os.pathsep) if user_files(os.environ) else [str(Path.home() / ".kube/config")]
-    home = next((Path(f).resolve().parent for f in files if has_user(Path(f), user.get("name"))), Path.cwd())
-    return {**user, "user": {**inner, "exec": {**run, "command": os.path.normpath(home / command)}}}
+    home = next((Path(f).resolve().parent for f in files if has_user(Path(f), user)), Path.cwd())
+    return os.path.normpath(home / path)
 
 
 def has_user(file: Path, name: Any) -> bool:

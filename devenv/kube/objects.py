@@ -78,6 +78,10 @@ class Object:
         namespace = "" if kind in CLUSTER_SCOPED else str(meta.get("namespace") or home)
         return cls(Id(group, kind, namespace, str(meta["name"]), home), raw)
 
+    def placed(self, namespace: str) -> "Object":
+        """Return the object as one of this namespace, by its id."""
+        return Object(replace(self.id, namespace=namespace), self.raw)
+
     @property
     def kind(self) -> str:
         return self.id.kind

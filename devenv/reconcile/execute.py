@@ -7,6 +7,7 @@ from functools import partial
 from graphlib import TopologicalSorter
 from time import monotonic
 
+from devenv.errors import DevenvError
 from devenv.reconcile.actions import Step
 from devenv.reconcile.handlers import Handlers
 from devenv.reconcile.timeline import Mark
@@ -81,15 +82,22 @@ class Executor:
     def undo(self, then: Iterable[Step] = ()) -> None:
         """Take back what the last plan did, the last step first, and perform the steps of `then`.
 
-        What is undone was cancelled; its undoing is not. Raises what an undoing raises.
+        What is undone was cancelled; its undoing is not. One that fails hinders no other: all that failed is raised
+        when every step has had its turn, and `then` is left out.
         """
         again = Executor(replace(self.handlers, cancel=Cancel()), self.on_event)
         needs = tuple(step.name for step in self.begun)
+        faults = []
         for step in reversed(self.begun):
             if step.undo:
                 name = f"undo {step.name.removeprefix('apply ')}"
-                again.one(Step(name, step.undo, "a later step failed", step.within_s, needs))
+                try:
+                    again.one(Step(name, step.undo, "a later step failed", step.within_s, needs))
+                except DevenvError as error:
+                    faults.append(str(error))
                 needs = (name,)
+        if faults:
+            raise DevenvError("\n".join(faults))
         for step in then:
             again.one(replace(step, needs=needs))
             needs = (step.name,)

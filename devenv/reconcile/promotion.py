@@ -3,10 +3,13 @@
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
+from devenv.kube import drift
 from devenv.kube.objects import Object
 from devenv.reconcile.actions import ApplyObjects, AwaitReady, DeleteObject, RunJob, Step
 from devenv.reconcile.changes import Change, Kind, ours, shown
 from devenv.reconcile.plan import complete_step
+
+REPLICAS = ("f:spec", "f:replicas")
 
 
 def before_jobs(changes: Iterable[Change], jobs: Iterable[Object]) -> list[Change]:
@@ -80,13 +83,14 @@ def workloads(changes: Iterable[Change]) -> list[Object]:
 def former(change: Change) -> Object:
     """Return what to apply so that an object is again as it was.
 
-    Server-side apply of the whole former object gives up every field that the promotion added. Replicas that the
-    manifest does not name belong to an autoscaler.
+    Server-side apply of the whole former object gives up every field that the promotion added. Replicas that are not
+    ours by the API server's own list, and that the manifest does not name, belong to an autoscaler.
     """
     assert change.before
     old = shown(change.before.raw)
     meta = {**old["metadata"], "annotations": ours(change.before.meta)}
     raw = {**old, "metadata": meta}
-    if "replicas" not in change.wanted.raw.get("spec", {}) and "replicas" in raw.get("spec", {}):
+    named = "replicas" in (change.wanted.raw.get("spec") or {})
+    if not named and "replicas" in raw.get("spec", {}) and not drift.is_ours(change.before, REPLICAS):
         raw["spec"] = {key: value for key, value in raw["spec"].items() if key != "replicas"}
     return Object(change.before.id, raw)
