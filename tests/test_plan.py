@@ -393,6 +393,10 @@ def test_a_secret_that_all_pods_start_without_is_left_out_where_the_env_file_lac
         ({"gates": ("job/none",)}, "job/none: no such object in k8s"),
         ({"gates": {"job/migrate": ("deployment/none",)}}, "deployment/none: no such object in k8s"),
         ({"gates": [{"job": "job/migrate", "before": ["deployment/none"]}]}, "deployment/none: no such object in k8s"),
+        (
+            {"images": {"db": Image(pull="postgres:15"), "old": Image(pull="docker.io/postgres:14")}, "gates": ()},
+            "images: db and old are of one repository",
+        ),
         ({"images": {}}, "gates: nothing waits for job/migrate, since no workload runs the same image"),
         ({"forwards": {"x": Forward(service="none", ports="1:1")}}, "forwards.x: no service/none in the manifests"),
         ({"forwards": {"x": Forward(service="api", ports="1:1")}}, "forwards.x: Service api has no port 1"),
