@@ -409,6 +409,20 @@ def test_what_the_manifests_and_the_table_do_not_agree_on_is_refused(change: dic
 
 
 @pytest.mark.parametrize(
+    ("document", "told"),
+    [
+        ({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}}, "secrets: secret/s is in the manifests"),
+        ({**SERVICE, "metadata": {"name": "devenv-api"}}, "forwards.api: devenv makes a service/devenv-api for it"),
+    ],
+)
+def test_what_the_manifests_have_and_devenv_makes_too_is_refused(document: Document, told: str) -> None:
+    with pytest.raises(UsageError, match=told):
+        wanted([*DOCUMENTS, document], secrets={"s": {"A": "1"}})
+    elsewhere = {**document, "metadata": {**document["metadata"], "namespace": "other"}}
+    assert wanted([*DOCUMENTS, elsewhere], secrets={"s": {"A": "1"}}).objects
+
+
+@pytest.mark.parametrize(
     ("spec", "told"),
     [
         ({"selector": None}, "has no selector"),
