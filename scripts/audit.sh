@@ -2,7 +2,7 @@
 # Static audits of what is shipped: manifests, Dockerfiles, workflows, secrets in the history, known faults of packages.
 # Every exception stands here (or in the file that is named), with its reason.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/devenv
 tools=$cache/tools/audit
 work=$(mktemp -d)
@@ -113,4 +113,4 @@ verdict() {
     printf '  %s\n' "${unaudited[@]}"
 }
 
-main
+[[ ${BASH_SOURCE[0]} != "$0" ]] || main

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from devenv.errors import DevenvError, Forbidden, NoSuchKind, Unreachable
+from devenv.errors import DevenvError, Forbidden, NoSuchKind, NoSuchNamespace, Unreachable
 from devenv.kube import client
 from devenv.kube.api import Api
 from devenv.kube.objects import CLUSTER_SCOPED, KEPT, Object, reference
@@ -307,6 +307,15 @@ def test_what_is_written_goes_where_it_belongs_in_the_way_that_is_meant(tmp_path
         {"propagationPolicy": "Foreground", "preconditions": {"uid": "u", "resourceVersion": "7"}},
         {"propagationPolicy": "Orphan", "preconditions": {}},
     ]
+
+
+def test_a_namespace_that_nobody_declares_is_told_with_the_way_out_and_hinders_no_plan(tmp_path: Path) -> None:
+    with serving(tmp_path, {"/api": CORE, "/apis": aggregated()}) as folder:  # which finds nothing to change
+        api = Api(folder, "shop")
+        for change in (api.apply, api.create):
+            with pytest.raises(NoSuchNamespace, match=r"configmap/m: .* is 404\nhint: .* a Namespace named shop"):
+                change(MAP)
+        assert api.preview(MAP) == MAP
 
 
 def test_what_is_not_there_is_none_to_read_and_none_to_delete(tmp_path: Path) -> None:

@@ -28,6 +28,11 @@ def test_a_plain_scalar_is_what_kubectl_makes_of_it(text: str) -> None:
     assert (type(found), found) == (type(SCALARS[text]), SCALARS[text])
 
 
+def test_a_key_is_a_text_as_json_has_it() -> None:
+    ((_, found),) = read("8080: a\n22:30: b\n2026-01-01: c\n=: d\nyes: e\n")
+    assert found == {"8080": "a", "22:30": "b", "2026-01-01": "c", "=": "d", "true": "e"}
+
+
 BMP = st.characters(max_codepoint=0xFFFF, exclude_categories=["Cs"])  # of the rest, JSON writes halves
 
 

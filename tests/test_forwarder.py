@@ -1,10 +1,13 @@
 """The data path of a forward, over real sockets: what one end does, the other end sees."""
 
 import asyncio
+import os
+import resource
 import socket
 import ssl
 import struct
 import subprocess
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -15,6 +18,7 @@ import psutil
 import pytest
 
 from devenv.forwarder import __main__ as forwarder
+from devenv.forwarder import routes
 from devenv.forwarder.connection import LINGER_NONE, Endpoint
 from devenv.forwarder.endpoints import pods_of
 from devenv.forwarder.forward import FRESH_S, Client, Forward, judge
@@ -443,6 +447,34 @@ def test_a_handshake_is_the_answer_of_a_service_that_speaks_tls(tmp_path: Path) 
         server.close()
 
     run(scenario())
+
+
+def test_a_machine_that_knows_no_limit_of_descriptors_is_asked_for_a_number() -> None:
+    assert forwarder.descriptors(4096) == 4096
+    assert 256 < forwarder.descriptors(resource.RLIM_INFINITY) < 1 << 20
+
+
+@pytest.mark.parametrize("known", ["", "10.0.0.1"])
+def test_a_docker_that_does_not_answer_holds_nobody_up_and_what_was_known_of_the_node_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, known: str
+) -> None:
+    docker = tmp_path / "docker"
+    docker.write_text("#!/bin/sh\nexec sleep 60\n")
+    docker.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(routes, "INSPECT_WITHIN_S", 0.2)
+
+    async def scenario() -> None:
+        route = NodeRoute("n", print)
+        route.address = known
+        await route.look(0)
+        assert (route.address, route.frozen) == (known, "")
+        assert await route.lost() == ("" if known else "node n is not running")
+        await asyncio.sleep(0.5)  # in which the program that was killed is seen gone
+
+    begun = time.monotonic()
+    run(scenario())
+    assert time.monotonic() - begun < 30  # the program itself takes a minute
 
 
 def test_memory_that_a_storm_took_goes_back_to_the_system() -> None:

@@ -2,8 +2,12 @@
 
 import fcntl
 import socket
+<<<<<<< HEAD
 import subprocess
 import sys
+=======
+from dataclasses import replace
+>>>>>>> audit-c
 from pathlib import Path
 from threading import Timer
 
@@ -70,6 +74,25 @@ def test_forwards_that_were_changed_since_their_process_began_are_told(tmp_path:
         told = "forward web leads from port 8080 to service web, not yet from 8081 to web"
         assert moved(web={**there, "ports": "8081:80"}) == [told]
         assert moved(more={"service": "more", "ports": "1:1"}) == ["forward more is not served yet"]
+
+
+def test_a_stranger_on_a_port_that_is_new_is_told_while_the_forwards_of_before_go_on(tmp_path: Path) -> None:
+    folder = Folder(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as ours, socket.create_server(("127.0.0.1", 0)) as stranger:
+        own, other = (replace(SPEC, local_port=server.getsockname()[1]) for server in (ours, stranger))
+        told = [f"port {other.local_port} of forward web is in use"]
+
+        def seen(*wanted: ForwardSpec) -> list[str]:
+            return [fault.partition(" by ")[0] for fault in forwards.newly_taken(folder, wanted)]
+
+        state.write(folder.forwards, ProcessSpec("h", "node", "auto", (own,)).to_json())
+        assert len(seen(own, other)) == 2  # nobody serves them
+        with folder.forwards_lock.open("w") as living:
+            fcntl.flock(living, fcntl.LOCK_EX)
+            assert seen(own) == []
+            assert seen(own, other) == told
+            folder.forwards.write_text("{")  # that of another version: its ports are not known
+            assert seen(own, other) == []
 
 
 def test_one_who_looks_whether_forwards_are_served_keeps_no_process_from_beginning(tmp_path: Path) -> None:

@@ -141,6 +141,32 @@ def test_a_webhook_that_is_away_or_that_changes_too_does_not_hold_its_own_repair
     assert ("colour is not red" in why) is (kind == "invalid" and "colour" in str(error))
 
 
+INVALID = {
+    'Deployment.apps "x" is invalid: spec.selector: Invalid value: {"matchLabels":{"a":"b"}}: field is immutable': (
+        "fixed", "spec.selector: field is immutable",
+    ),
+    'StatefulSet.apps "x" is invalid: spec: Forbidden: updates to statefulset spec for fields other than \'replicas\', '
+    "'template' and 'minReadySeconds' are forbidden": (
+        "fixed", "spec: Forbidden: updates to statefulset spec for fields other than 'replicas', 'template' and "
+        "'minReadySeconds' are forbidden",
+    ),
+    'RoleBinding.rbac.authorization.k8s.io "x" is invalid: roleRef: Invalid value: rbac.RoleRef{APIGroup:"y", '
+    'Kind:"Role", Name:"z"}: cannot change roleRef': ("fixed", "roleRef: cannot change roleRef"),
+    'Secret "x" is invalid: type: Invalid value: "Opaque": field is immutable': ("fixed", "type: field is immutable"),
+    'Service "x" is invalid: spec.clusterIPs[0]: Invalid value: []string{"None"}: may not change once set': (
+        "fixed", "spec.clusterIPs[0]: may not change once set",
+    ),
+    'Deployment.apps "x" is invalid: spec.replicas: Invalid value: -1: must be greater than or equal to 0': (
+        "invalid", "spec.replicas: Invalid value: -1: must be greater than or equal to 0",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text", INVALID)
+def test_what_cannot_be_changed_in_place_is_told_by_its_field_without_the_values(text: str) -> None:
+    assert refusal(Invalid(f"apply x/x: {text}"), guarded=False) == INVALID[text]
+
+
 @pytest.mark.parametrize("error", [Unreachable("etcdserver: leader changed"), Forbidden("things is forbidden")])
 def test_what_is_no_verdict_on_an_object_is_raised(error: DevenvError) -> None:
     with pytest.raises(type(error)):

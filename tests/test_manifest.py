@@ -22,6 +22,9 @@ def deployment(image: str = "postgres:15", **spec: object) -> Object:
         ("postgres", "docker.io/library/postgres"),
         ("postgres:15", "docker.io/library/postgres"),
         ("docker.io/library/postgres:15", "docker.io/library/postgres"),
+        ("docker.io/postgres:15", "docker.io/library/postgres"),
+        ("index.docker.io/postgres@sha256:00", "docker.io/library/postgres"),
+        ("index.docker.io/openpolicyagent/opa", "docker.io/openpolicyagent/opa"),
         ("openpolicyagent/opa:1", "docker.io/openpolicyagent/opa"),
         ("localhost:5000/x:1", "localhost:5000/x"),
         ("registry.example.com/a/b@sha256:00", "registry.example.com/a/b"),
@@ -163,6 +166,39 @@ def test_the_pods_of_every_workload_follow_their_config(kind: str, spec: dict[st
         for h in ("1", "2")
     )
     assert before != after
+
+
+@pytest.mark.parametrize(
+    ("metadata", "follows"),
+    [
+        ({"labels": {"a": "b"}}, True), ({"annotations": {"a": "b"}}, True), ({"name": "x"}, False), (None, False),
+        ("odd", False), ({"labels": {"a": "b"}, "annotations": ["odd"]}, False),
+    ],
+)  # fmt: skip
+def test_pods_of_a_custom_resource_follow_their_config_where_its_kind_lets_them(metadata: Any, follows: bool) -> None:
+    """What a kind does not have is refused by the API server, and many have no annotations on what they make."""
+    template = {"spec": {**POD, "volumes": [{"name": "v", "configMap": {"name": "c"}}]}}
+    template |= {"metadata": metadata} if metadata else {}
+    rollout = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout", "metadata": {"name": "r"}}
+    read = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}}
+    made = [Object.parse(raw, "home") for raw in (read, {**rollout, "spec": {"template": template}})]
+    (found,) = (o for o in objects.prepared(made) if o.kind == "Rollout")
+    got = found.raw["spec"]["template"].get("metadata")
+    assert (CONFIG in got["annotations"]) if follows else (got == metadata)
+
+
+@pytest.mark.parametrize("key", ["env", "envFrom", "volumes", "initContainers"])
+@pytest.mark.parametrize(
+    "odd",
+    ["x", {"a": 1}, ["x"], [{"valueFrom": "x", "secretRef": "x", "secret": {"secretName": ["x"]}, "projected": 1}]],
+)
+def test_a_custom_resource_of_another_shape_reads_nothing(key: str, odd: object) -> None:
+    container = {"name": "c", "image": "a", **({key: odd} if key.startswith("env") else {})}
+    spec = {"template": {"spec": {"containers": [container], **({} if key.startswith("env") else {key: odd})}}}
+    raw = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout", "metadata": {"name": "r"}, "spec": spec}
+    (found,) = objects.prepared([Object.parse(raw, "home").with_images({})])
+    assert found.raw["spec"] == spec
+    assert found.images == {"a"}
 
 
 def test_what_we_apply_carries_its_source() -> None:

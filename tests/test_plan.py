@@ -401,6 +401,10 @@ def test_a_secret_that_all_pods_start_without_is_left_out_where_the_env_file_lac
         ({"gates": ("job/none",)}, "job/none: no such object in k8s"),
         ({"gates": {"job/migrate": ("deployment/none",)}}, "deployment/none: no such object in k8s"),
         ({"gates": [{"job": "job/migrate", "before": ["deployment/none"]}]}, "deployment/none: no such object in k8s"),
+        (
+            {"images": {"db": Image(pull="postgres:15"), "old": Image(pull="docker.io/postgres:14")}, "gates": ()},
+            "images: db and old are of one repository",
+        ),
         ({"images": {}}, "gates: nothing waits for job/migrate, since no workload runs the same image"),
         ({"forwards": {"x": Forward(service="none", ports="1:1")}}, "forwards.x: no service/none in the manifests"),
         ({"forwards": {"x": Forward(service="api", ports="1:1")}}, "forwards.x: Service api has no port 1"),
@@ -410,6 +414,20 @@ def test_a_secret_that_all_pods_start_without_is_left_out_where_the_env_file_lac
 def test_what_the_manifests_and_the_table_do_not_agree_on_is_refused(change: dict[str, Any], told: str) -> None:
     with pytest.raises(UsageError, match=told):
         wanted(**change)
+
+
+@pytest.mark.parametrize(
+    ("document", "told"),
+    [
+        ({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}}, "secrets: secret/s is in the manifests"),
+        ({**SERVICE, "metadata": {"name": "devenv-api"}}, "forwards.api: devenv makes a service/devenv-api for it"),
+    ],
+)
+def test_what_the_manifests_have_and_devenv_makes_too_is_refused(document: Document, told: str) -> None:
+    with pytest.raises(UsageError, match=told):
+        wanted([*DOCUMENTS, document], secrets={"s": {"A": "1"}})
+    elsewhere = {**document, "metadata": {**document["metadata"], "namespace": "other"}}
+    assert wanted([*DOCUMENTS, elsewhere], secrets={"s": {"A": "1"}}).objects
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,21 @@ def ended(owner: Object, phase: str) -> Object:
     return Object.parse({**found.raw, "metadata": {**found.meta, "creationTimestamp": "2026-01-01T00:00:00Z"}}, "shop")
 
 
+def crashed(restarts: int) -> dict[str, Any]:
+    """Return the status of a container that waits after so many crashes."""
+    last = {"terminated": {"exitCode": 1}}
+    return {
+        "name": "c",
+        "restartCount": restarts,
+        "state": {"waiting": {"reason": "CrashLoopBackOff"}},
+        "lastState": last,
+    }
+
+
+def unscheduled(why: str) -> dict[str, str]:
+    return condition("PodScheduled", "False", "Unschedulable", f"0/1 nodes are available: {why}.")
+
+
 SEEN = {"observedGeneration": 2}
 DONE = {**SEEN, "replicas": 2, "readyReplicas": 2, "updatedReplicas": 2, "availableReplicas": 2}
 TWO = {"replicas": 2}
@@ -65,6 +80,11 @@ ALONE: dict[str, tuple[Object, Level, str]] = {
     "no conditions": (made("Certificate"), READY, ""),
     "conditions that are none": (made("Certificate", status={"conditions": "odd"}), READY, ""),
     "nothing to say": (made("ConfigMap"), READY, ""),
+    "nothing to say of a Secret": (made("Secret"), READY, ""),
+    "a change that is observed": (made("Certificate", status={**SEEN, "conditions": [condition("Ready")]}), READY, ""),
+    "stalled and reconciling": (made("Certificate", status={"conditions": [condition("Reconciling"), condition("Stalled", reason="No")]}), FAILED, "No"),
+    "neither any more": (made("Certificate", status={"conditions": [condition("Reconciling", "False"), condition("Stalled", "False")]}), READY, ""),
+    "a workload that is being deleted": (made("Deployment", TWO, DONE, deletionTimestamp="2026-01-01T00:00:00Z"), PENDING, "is being deleted"),
     # Deployment.
     "a Deployment whose controller has said nothing": (made("Deployment", TWO), PENDING, "not seen the change"),
     "a Deployment without pods yet": (made("Deployment", TWO, SEEN), PENDING, "0 of 2 pods ready; no pod yet"),
@@ -72,15 +92,25 @@ ALONE: dict[str, tuple[Object, Level, str]] = {
     "a paused Deployment that is behind": (made("Deployment", {**TWO, "paused": True}, SEEN), FAILED, "kubectl rollout resume"),
     "a Deployment of none": (made("Deployment", {"replicas": 0}, SEEN), READY, ""),
     "a Deployment with a pod too many": (made("Deployment", {"replicas": 0}, {**SEEN, "replicas": 1}), PENDING, "1 pods too many"),
-    # Jobs.
+    "a DaemonSet whose controller has said nothing": (made("DaemonSet"), PENDING, "not seen the change"),
+    "a DaemonSet whose nodes are not counted": (made("DaemonSet", status=SEEN), PENDING, "not counted its nodes"),
+    "a StatefulSet whose controller has said nothing": (made("StatefulSet", TWO), PENDING, "not seen the change"),
+    # Jobs. kstatus: ready once it has started, and while it is suspended.
+    "a Job that has not started": (made("Job"), PENDING, "not complete"),
     "a Job that runs": (made("Job", status={"active": 1}), PENDING, "not complete"),
     "a Job that is complete": (made("Job", status={"conditions": [condition("Complete")]}), READY, ""),
     "a Job that failed": (made("Job", status={"conditions": [condition("Failed", reason="BackoffLimitExceeded")]}), FAILED, "BackoffLimitExceeded"),
     "a Job that is about to fail": (made("Job", status={"conditions": [condition("FailureTarget", reason="PodFailurePolicy")]}), FAILED, "PodFailurePolicy"),
     "a suspended Job": (made("Job", {"suspend": True}), FAILED, "is suspended"),
+    "a Job that its controller has suspended": (made("Job", {"suspend": True}, {"conditions": [condition("Suspended")]}), FAILED, "is suspended"),
     "a suspended Job that was complete": (made("Job", {"suspend": True}, {"conditions": [condition("Complete")]}), READY, ""),
     "a CronJob": (made("CronJob"), READY, ""),
-    # Pods.
+    # Pods. kstatus: ready although it has failed, failed after one crash, failed after 15 s while no node is ready yet.
+    "a pod that nobody has seen": (pod(made("Job"), phase="", conditions=[]), PENDING, ""),
+    "a pod in a crash loop": (pod(made("Job"), conditions=[], containerStatuses=[crashed(3)]), FAILED, "crash loop, 3 restarts"),
+    "a pod that has crashed once": (pod(made("Job"), conditions=[], containerStatuses=[crashed(1)]), PENDING, "CrashLoopBackOff"),
+    "a pod without room": (pod(made("Job"), phase="Pending", conditions=[unscheduled("1 Insufficient memory")]), FAILED, "fits on no node"),
+    "a pod before a node is ready": (pod(made("Job"), phase="Pending", conditions=[unscheduled("1 node(s) had untolerated taint")]), PENDING, "untolerated taint"),
     "a pod that is ready": (pod(made("Job")), READY, ""),
     "a pod that succeeded": (pod(made("Job"), phase="Succeeded", conditions=[]), READY, ""),
     "a pod that failed": (pod(made("Job"), phase="Failed", conditions=[], containerStatuses=[{"name": "c", "state": {"terminated": {"exitCode": 3}}}]), FAILED, "container c: exit code 3"),
@@ -97,6 +127,9 @@ ALONE: dict[str, tuple[Object, Level, str]] = {
     "a definition that is new": (made("CustomResourceDefinition"), PENDING, "is not served yet"),
     "a definition that is being installed": (made("CustomResourceDefinition", status={"conditions": [condition("NamesAccepted", "False", "Installing")]}), PENDING, ""),
     "a definition whose names are taken": (made("CustomResourceDefinition", status={"conditions": [condition("NamesAccepted", "False", "ListKindConflict")]}), FAILED, "ListKindConflict"),
+    "a definition that is being established": (made("CustomResourceDefinition", status={"conditions": [condition("NamesAccepted"), condition("Established", "False", "Installing")]}), PENDING, "Installing"),
+    "a definition that is refused": (made("CustomResourceDefinition", status={"conditions": [condition("Established", "False", "NotAccepted")]}), FAILED, "NotAccepted"),
+    "a budget whose change is not observed": (made("PodDisruptionBudget", status={"observedGeneration": 1}), PENDING, "not seen the change"),
     "a budget that is observed": (made("PodDisruptionBudget", status={**SEEN, "currentHealthy": 0, "desiredHealthy": 1}), READY, ""),
     "a budget that is new": (made("PodDisruptionBudget"), PENDING, "not seen it"),
     "an autoscaler without metrics": (made("HorizontalPodAutoscaler", status={"conditions": [condition("ScalingActive", "False")]}), READY, ""),
@@ -117,6 +150,8 @@ def test_nothing_is_absent() -> None:
 WITH_PODS: dict[str, tuple[Object, int, Level, str]] = {
     "a StatefulSet that is done": (made("StatefulSet", TWO, DONE), 2, READY, ""),
     "a StatefulSet with one old pod": (made("StatefulSet", TWO, {**DONE, "updatedReplicas": 1}), 2, PENDING, "1 of 2"),
+    "a StatefulSet with a pod too few": (made("StatefulSet", TWO, {**DONE, "replicas": 1, "readyReplicas": 1, "updatedReplicas": 1}), 1, PENDING, "1 of 2"),
+    "a StatefulSet with a pod too many": (made("StatefulSet", TWO, {**DONE, "replicas": 3}), 3, PENDING, "1 pods too many"),
     "a StatefulSet up to its partition": (made("StatefulSet", PARTED, {**DONE, "replicas": 3, "readyReplicas": 3, "updatedReplicas": 1}), 3, READY, ""),
     "a StatefulSet short of its partition": (made("StatefulSet", PARTED, {**DONE, "replicas": 3, "readyReplicas": 3, "updatedReplicas": 0}), 3, PENDING, "0 of 3"),
     "a StatefulSet whose pods a person deletes": (made("StatefulSet", ON_DELETE, {**DONE, "updatedReplicas": 0}), 2, READY, ""),
@@ -125,9 +160,18 @@ WITH_PODS: dict[str, tuple[Object, int, Level, str]] = {
     "a DaemonSet that is done": (made("DaemonSet", status=DAEMONS), 2, READY, ""),
     "a DaemonSet with an old pod": (made("DaemonSet", status={**DAEMONS, "updatedNumberScheduled": 1}), 2, PENDING, "1 of 2"),
     "a DaemonSet whose pods a person deletes": (made("DaemonSet", {"updateStrategy": {"type": "OnDelete"}}, {**DAEMONS, "updatedNumberScheduled": 0}), 2, READY, ""),
-    "a DaemonSet that fits no node": (made("DaemonSet", status=SEEN), 0, READY, ""),
+    "a DaemonSet that is not ready on a node": (made("DaemonSet", status={**DAEMONS, "numberReady": 1}), 2, PENDING, "1 of 2"),
+    "a DaemonSet that is ready for too short": (made("DaemonSet", {"minReadySeconds": 9}, {**DAEMONS, "numberAvailable": 1}), 2, PENDING, "minReadySeconds"),
+    "a DaemonSet that fits no node": (made("DaemonSet", status={**SEEN, "desiredNumberScheduled": 0}), 0, READY, ""),
     "a ReplicaSet that is done": (made("ReplicaSet", TWO, {**SEEN, "replicas": 2, "readyReplicas": 2}), 2, READY, ""),
     "a ReplicaSet that is not": (made("ReplicaSet", TWO, {**SEEN, "replicas": 2, "readyReplicas": 1}), 2, PENDING, "1 of 2"),
+    "a ReplicaSet with a pod too many": (made("ReplicaSet", TWO, {**SEEN, "replicas": 3, "readyReplicas": 3}), 3, PENDING, "1 pods too many"),
+    "a ReplicaSet that is ready for too short": (made("ReplicaSet", {**TWO, "minReadySeconds": 9}, {**SEEN, "replicas": 2, "readyReplicas": 2, "availableReplicas": 1}), 2, PENDING, "minReadySeconds"),
+    # kstatus waits for labels of the template, for ever: a ReplicaSet replaces no pod for that.
+    "a ReplicaSet with a pod of a former template": (made("ReplicaSet", TWO, {**SEEN, "replicas": 2, "readyReplicas": 2, "fullyLabeledReplicas": 1}), 2, READY, ""),
+    "a ReplicationController that is done": (made("ReplicationController", TWO, {**SEEN, "replicas": 2, "readyReplicas": 2}), 2, READY, ""),
+    "a ReplicationController that is not": (made("ReplicationController", TWO, {**SEEN, "replicas": 2, "readyReplicas": 1}), 2, PENDING, "1 of 2"),
+    # kstatus waits.
     "a ReplicaSet that may make no pods": (made("ReplicaSet", TWO, {**SEEN, "conditions": [condition("ReplicaFailure", message="exceeded quota")]}), 0, FAILED, "exceeded quota"),
 }  # fmt: skip
 
@@ -136,6 +180,29 @@ WITH_PODS: dict[str, tuple[Object, int, Level, str]] = {
 def test_a_workload_is_judged_with_its_pods(case: str) -> None:
     seen, count, level, why = WITH_PODS[case]
     found = verdict.of("x", seen, [pod(seen, name=f"x-{n}") for n in range(count)])
+    assert (found.level, why in found.why) == (level, True), found
+
+
+ROLLED_OUT: dict[str, tuple[dict[str, Any], dict[str, Any], Level, str]] = {
+    "done": (TWO, DONE, READY, ""),
+    "one pod is of the former revision": (TWO, {**DONE, "replicas": 3, "updatedReplicas": 1}, PENDING, "1 pods too many"),
+    "one pod is not updated": (TWO, {**DONE, "updatedReplicas": 1}, PENDING, "1 of 2"),
+    "one pod is not ready": (TWO, {**DONE, "readyReplicas": 1, "availableReplicas": 1}, PENDING, "1 of 2"),
+    "one pod is ready for too short": ({**TWO, "minReadySeconds": 9}, {**DONE, "availableReplicas": 1}, PENDING, "minReadySeconds"),
+    "paused with nothing left to roll out": ({**TWO, "paused": True}, DONE, READY, ""),
+    # kstatus waits until the condition says so too; the numbers are of the same moment, and all there.
+    "its condition follows later": (TWO, {**DONE, "conditions": [condition("Progressing", reason="ReplicaSetUpdated")]}, READY, ""),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", ROLLED_OUT)
+def test_a_deployment_is_judged_with_the_pods_of_its_newest_replica_set(case: str) -> None:
+    spec, status, level, why = ROLLED_OUT[case]
+    seen = made("Deployment", spec, status)
+    newest = made(
+        "ReplicaSet", TWO, uid="newest", ownerReferences=[{"kind": "Deployment", "name": "x", "uid": seen.meta["uid"]}]
+    )
+    found = verdict.of("x", seen, [pod(newest, name=f"x-{n}") for n in range(2)], [newest])
     assert (found.level, why in found.why) == (level, True), found
 
 

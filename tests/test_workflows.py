@@ -1,5 +1,6 @@
 """What runs at GitHub and in the audits, compared with what it has to cover."""
 
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -59,3 +60,20 @@ def test_every_lock_and_every_go_module_that_is_shipped_is_audited() -> None:
     assert set(table("locks").split()) == shipped
     folders = {line.strip().strip('"').split()[0] for line in table("go_programs").strip().splitlines()}
     assert {f"{folder}/go.mod" for folder in folders} == {m for m in tracked("*go.mod") if not m.startswith("tests/")}
+
+
+def test_what_could_not_be_audited_is_no_part_of_clean() -> None:
+    """Where neither PyPI's data nor that of the Go project can be had."""
+    nowhere = {"https_proxy": "http://127.0.0.1:1", "HTTPS_PROXY": "http://127.0.0.1:1", "no_proxy": "", "NO_PROXY": ""}
+    variables = {**os.environ, **nowhere, "GO_VULNERABILITIES": "http://127.0.0.1:1"}
+
+    def said(*parts: str) -> str:
+        argv = ["bash", "-c", f"source scripts/audit.sh; {'; '.join([*parts, 'verdict'])}"]
+        return subprocess.run(argv, cwd=ROOT, env=variables, check=True, capture_output=True, text=True).stdout
+
+    assert said() == "audit: clean\n"
+    first, *unaudited = said("python_packages", "go_modules").splitlines()
+    assert "NOT audited" in first
+    folders = [line.strip().strip('"').split()[0] for line in table("go_programs").strip().splitlines()]
+    wanted = [f"{lock} (pypi.org)" for lock in table("locks").split()] + [f"{f}/go.mod (127.0.0.1:1)" for f in folders]
+    assert [line.strip() for line in unaudited] == wanted

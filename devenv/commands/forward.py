@@ -24,7 +24,7 @@ def start(env: Environment, via: str, log: Callable[[str], None]) -> None:
     with state.locked(env.folder, "forward start", log):
         desired = sources.load(env.settings)
         observe.require_answers(env, desired.namespaces)
-        if not state.is_locked(env.folder.forwards_lock) and (faults := forwards.taken_ports(desired.forwards)):
+        if faults := forwards.newly_taken(env.folder, desired.forwards):
             raise DevenvError("\n".join(faults))
         action = StartForwards(desired.forwards, desired.forwards_hash, desired.node_ports, via)
         Handlers(env, "devenv forward start").do(action, START_WITHIN_S)

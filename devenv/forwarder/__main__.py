@@ -32,6 +32,7 @@ from devenv.forwarder.watch import Watch
 
 AGAIN_S = 1.0  # before a task that failed is started again
 TIDY_S = 5.0
+OPEN_MAX = 10240  # what macOS lets a process open (sys/syslimits.h), though it says that there is no limit
 LOOKS_FOR_S = 2.0  # longer than who looks whether the lock is taken has it
 
 
@@ -127,6 +128,11 @@ def give_back() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
+def descriptors(most: int) -> int:
+    """Return how many descriptors to ask for. macOS refuses "no limit", which is what it says (setrlimit(2))."""
+    return OPEN_MAX if most == resource.RLIM_INFINITY else most
+
+
 def loop() -> asyncio.AbstractEventLoop:
     return asyncio.SelectorEventLoop(BusyPoll())
 
@@ -152,7 +158,7 @@ def main() -> None:
     folder = Path(sys.argv[1])
     log.file = folder / "logs/forwards.log"
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors(most), most))
     os.umask(0o077)  # all that it writes is its own
     with (folder / "forwards.lock").open("a+") as lock:
         hold(lock)

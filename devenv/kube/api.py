@@ -103,7 +103,8 @@ class Api:
         try:
             return self._parsed(self.client.send(doing, method, path, obj.raw, media=media).json())
         except NotFound as error:
-            raise gone(str(error)) from None
+            way_out = f"\nhint: add a Namespace named {obj.id.namespace} to the manifests, or create it"
+            raise gone(f"{error}{way_out if gone is NoSuchNamespace else ''}") from None
 
     def preview(self, obj: Object) -> Object:
         """Return the object as `apply` would make it; in a namespace that is not there yet, as it was given."""

@@ -169,14 +169,18 @@ class Object:
         return Object(self.id, raw)
 
     def with_config_hash(self, hashes: Mapping[Id, str]) -> "Object":
-        """Return the object with the hash of what its pods read, so that new content means new pods."""
+        """Return the object with the hash of what its pods read, so that new content means new pods.
+
+        Of a custom resource, only a template that has labels or annotations: another may be of a kind that has none.
+        """
         read = sorted(self.references & hashes.keys())
-        if not self.runs or not read:
+        if not (self.runs or self.is_custom) or not read:
             return self
         raw = deepcopy(self.raw)
         for template in pods.templates(raw):
-            annotations = template.setdefault("metadata", {}).setdefault("annotations", {})
-            annotations[CONFIG] = of_value([hashes[id_] for id_ in read])
+            if self.runs or pods.is_labelled(template):
+                annotations = template.setdefault("metadata", {}).setdefault("annotations", {})
+                annotations[CONFIG] = of_value([hashes[id_] for id_ in read])
         return Object(self.id, raw)
 
     def kept(self) -> "Object":
@@ -281,7 +285,7 @@ def in_order(objects: Iterable[Object]) -> list[Object]:
 def prepared(objects: Iterable[Object], environment: str = "") -> list[Object]:
     """Return the objects as we apply them, in that order; pods follow what the ConfigMaps and Secrets hold."""
     found = [with_data(obj) for obj in in_order(objects)]
-    read = {id_ for obj in found if obj.runs for id_ in obj.references}
+    read = {id_ for obj in found if obj.runs or obj.is_custom for id_ in obj.references}
     asked = [o for o in found if o.id in read]
     with ThreadPoolExecutor() as pool:  # those of Secrets take their time, and hold no lock meanwhile
         hashes = dict(zip((o.id for o in asked), pool.map(config_hash, asked), strict=True))

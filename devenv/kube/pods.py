@@ -39,7 +39,7 @@ def containers(document: Document) -> Iterator[Document]:
     """Yield the containers and init containers of all its pods."""
     for spec in specs(document):
         for key in LISTS:
-            yield from spec.get(key) or ()
+            yield from mappings(spec.get(key))
 
 
 def variables(document: Document) -> Iterator[tuple[str, str, str]]:
@@ -66,20 +66,36 @@ def read(document: Document) -> Iterator[tuple[str, str, bool]]:
 def read_by(spec: Document) -> Iterator[tuple[str, str, bool]]:
     """Yield kind and name of every ConfigMap and Secret that a pod's spec reads, and whether the pod starts without it.
 
-    Source: the Kubernetes API, EnvVarSource, EnvFromSource, VolumeSource and ProjectedVolumeSource.
+    Source: the Kubernetes API, EnvVarSource, EnvFromSource, VolumeSource and ProjectedVolumeSource. What is of another
+    shape, as it may be in a custom resource, reads nothing.
     """
-    for container in (*(spec.get("initContainers") or ()), *(spec.get("containers") or ())):
-        for variable in container.get("env") or ():
-            value = variable.get("valueFrom") or {}
-            yield from named(value, "configMapKeyRef", "secretKeyRef")
-        for whole in container.get("envFrom") or ():
+    for container in (*mappings(spec.get("initContainers")), *mappings(spec.get("containers"))):
+        for variable in mappings(container.get("env")):
+            yield from named(mapping(variable.get("valueFrom")), "configMapKeyRef", "secretKeyRef")
+        for whole in mappings(container.get("envFrom")):
             yield from named(whole, "configMapRef", "secretRef")
-    for volume in spec.get("volumes") or ():
-        for source in (volume, *((volume.get("projected") or {}).get("sources") or ())):
+    for volume in mappings(spec.get("volumes")):
+        for source in (volume, *mappings(mapping(volume.get("projected")).get("sources"))):
             yield from named(source, "configMap", "secret")
 
 
 def named(source: Document, config_map: str, secret: str) -> Iterator[tuple[str, str, bool]]:
-    for kind, reader in (("ConfigMap", source.get(config_map) or {}), ("Secret", source.get(secret) or {})):
-        if name := reader.get("secretName") or reader.get("name"):
+    for kind, reader in (("ConfigMap", mapping(source.get(config_map))), ("Secret", mapping(source.get(secret)))):
+        if isinstance(name := reader.get("secretName") or reader.get("name"), str):
             yield kind, name, bool(reader.get("optional"))
+
+
+def is_labelled(template: Document) -> bool:
+    """Whether the template of a pod has labels or annotations, so that its kind lets it have both."""
+    meta = mapping(template.get("metadata"))
+    there = [meta[key] for key in ("labels", "annotations") if key in meta]
+    return bool(there) and all(isinstance(entries, dict) for entries in there)
+
+
+def mapping(value: Any) -> Document:
+    """Return a mapping, or an empty one for what is none."""
+    return value if isinstance(value, dict) else {}
+
+
+def mappings(value: Any) -> list[Document]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []

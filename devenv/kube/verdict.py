@@ -83,8 +83,9 @@ def definition(what: str, seen: Object) -> Readiness:
     known = told(seen)
     if "Established" in conditions(seen):
         return Readiness(Level.READY, what)
-    if (names := known.get("NamesAccepted", {})).get("status") == "False" and names.get("reason") != "Installing":
-        return Readiness(Level.FAILED, what, why_of(names))
+    for condition in (known.get(key, {}) for key in ("NamesAccepted", "Established")):
+        if condition.get("status") == "False" and condition.get("reason") != "Installing":
+            return Readiness(Level.FAILED, what, why_of(condition))
     return Readiness(Level.PENDING, what, why_of(known.get("Established", {})) or "is not served yet")
 
 

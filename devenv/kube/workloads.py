@@ -84,6 +84,8 @@ def is_late(seen: Object) -> bool:
 def behind(seen: Object, wanted: int) -> str:
     """Return by how much its own status falls short, or an empty string."""
     status, spec = status_of(seen), spec_of(seen)
+    if seen.kind == "DaemonSet" and "desiredNumberScheduled" not in status:
+        return "its controller has not counted its nodes yet"
     ready = status.get("numberReady", status.get("readyReplicas", 0))
     total = status.get("replicas", status.get("desiredNumberScheduled", 0))
     updated = status.get("updatedReplicas", status.get("updatedNumberScheduled", 0))

@@ -136,8 +136,11 @@ def make(
     wanted = tuple(name for name in project.images if aliases.get(name))
     refs = {repo: nodes_ref(settings, images[name]) for repo, name in names.items() if name in wanted}
     ours = [o.with_images(refs).kept().decided_by(inputs.get(str(o.id)), of_value(o.raw)) for o in written]
-    everything = [*secrets_of(settings, written, env_file), *ours]
+    secrets = [*secrets_of(settings, written, env_file)]
+    everything = [*secrets, *ours]
     forwards, node_ports = forwards_of(settings, everything)
+    if why := doubled(written, secrets, node_ports):
+        raise UsageError(f"{settings.file}: {why}")
     if project.tls and (fault := ingress_fault(settings, project.tls, everything)):
         raise UsageError(f"{settings.file}: tls: {fault}")
     if missing := [name for name in gated(settings) if find(everything, name) is None]:
@@ -156,6 +159,18 @@ def make(
             f'[tool.devenv.images]\nhint: name what waits: gates = {{ "{idle[0]}" = ["deployment/NAME"] }}'
         )
     return made
+
+
+def doubled(written: Iterable[Object], secrets: Iterable[Object], node_ports: Mapping[str, Object]) -> str:
+    """Return what the manifests have that is made here too, or an empty string: the last one would win, each time."""
+    there = {o.id for o in written}
+    for obj in secrets:
+        if obj.id in there:
+            return f"secrets: {obj.id} is in the manifests too; keep one of them"
+    for name, obj in node_ports.items():
+        if obj.id in there:
+            return f"forwards.{name}: devenv makes a {obj.id} for it; give that of the manifests another name"
+    return ""
 
 
 def nodes_ref(settings: Settings, image: Image) -> str:

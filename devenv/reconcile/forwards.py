@@ -56,6 +56,19 @@ def taken_ports(forwards: Iterable[ForwardSpec]) -> list[str]:
     ]
 
 
+def newly_taken(folder: Folder, wanted: Iterable[ForwardSpec]) -> list[str]:
+    """Return a sentence for each local port that is to be served and that someone else listens on.
+
+    Those of the living process are its own; where it is not known which they are, none is judged.
+    """
+    if not state.is_locked(folder.forwards_lock):
+        return taken_ports(wanted)
+    if (spec := written(folder)) is None:
+        return []
+    own = {f.local_port for f in spec.forwards}
+    return taken_ports(f for f in wanted if f.local_port not in own)
+
+
 def moved(folder: Folder, project: Project) -> list[str]:
     """Return a sentence for each forward that the living process does not serve as the project has it."""
     if (spec := written(folder)) is None or not state.is_locked(folder.forwards_lock):

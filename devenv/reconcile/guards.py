@@ -9,6 +9,7 @@ from typing import Any
 
 from devenv.kube import pods
 from devenv.kube.objects import Object
+from devenv.kube.pods import mapping, mappings  # what is wrong of these kinds the API server says
 
 WEBHOOKS = ("ValidatingWebhookConfiguration", "MutatingWebhookConfiguration")
 DEFINITION = "CustomResourceDefinition"
@@ -61,15 +62,6 @@ def called(obj: Object) -> Iterator[tuple[str, str]]:
         service = mapping(mapping(config).get("service"))
         if service.get("name"):
             yield str(service.get("namespace", "")), str(service["name"])
-
-
-def mapping(value: Any) -> dict[str, Any]:
-    """Return a mapping, or an empty one for what is none: what is wrong of these kinds the API server says."""
-    return value if isinstance(value, dict) else {}
-
-
-def mappings(value: Any) -> list[dict[str, Any]]:
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def servers(guard: Object, objects: Collection[Object]) -> Iterator[Object]:

@@ -15,7 +15,6 @@ from devenv.reconcile import forwards, node_ports
 from devenv.reconcile.environment import Environment
 from devenv.reconcile.observed import Observed
 from devenv.reconcile.plan import NOT_OURS, changed_objects
-from devenv.system import state
 
 # Read only when the data is made (the official images of Postgres, MySQL, MariaDB and MongoDB).
 INITIAL = ("POSTGRES_", "MYSQL_", "MARIADB_", "MONGO_INITDB_")
@@ -28,7 +27,7 @@ def check(desired: Stack, observed: Observed, env: Environment, take_over: bool 
 
     With `take_over` a cluster that another checkout has made may be this one's from now on.
     """
-    faults = [] if state.is_locked(env.folder.forwards_lock) else forwards.taken_ports(desired.forwards)
+    faults = forwards.newly_taken(env.folder, desired.forwards)
     made = observed.cluster is Cluster.RUNNING or observed.cluster.rests
     if desired.env_text is not None and (observed.sources if env.provider.shared else made):
         faults.append(

@@ -339,6 +339,22 @@ def test_a_port_that_somebody_else_took_is_told_with_its_holder_and_nothing_is_e
     stack.fine("up")
 
 
+def test_a_changed_port_that_is_taken_leaves_the_forwards_of_before_in_place(stack: Environment) -> None:
+    process, before = forwarder(stack), dict(stack.extra)
+    with socket.create_server(("127.0.0.1", 0)) as stranger:
+        port = stranger.getsockname()[1]
+        stack.extra["DEVENV_PORT_REDIS"] = str(port)
+        try:
+            for verb in (("up",), ("forward", "start")):
+                refused = stack.run(*verb)
+                assert refused.returncode == 1
+                assert f"port {port} of forward redis is in use by process {os.getpid()}" in refused.stderr
+        finally:
+            stack.extra = before
+    assert forwarder(stack) == process
+    stack.fine("forward", "status")
+
+
 def test_a_wait_ends_when_all_is_ready_or_says_what_is_not(stack: Environment) -> None:
     stack.fine("wait", "job/somabrain-migrate", "sts/postgres", "forward/postgres")
     kubectl(stack, "scale", "statefulset/postgres", "--replicas=0")

@@ -14,6 +14,11 @@ kind: ConfigMap
 metadata: {name: spare}
 data: {a: b, c: d}
 ---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: spare}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: view}
+---
 apiVersion: apps/v1
 kind: Deployment
 metadata: {name: spare}
@@ -55,7 +60,8 @@ def spare(stack: Environment) -> Iterator[Environment]:
     stack.fine("up")
     assert stack.plan() == ""
     yield stack
-    stack.kubectl("-n", NAMESPACE, "delete", "configmap/spare", "deployment/spare", "statefulset/spare")
+    objects = [f"{kind}/spare" for kind in ("configmap", "rolebinding", "deployment", "statefulset")]
+    stack.kubectl("-n", NAMESPACE, "delete", *objects)
 
 
 def test_what_was_changed_by_hand_is_in_the_plan_and_put_back(spare: Environment) -> None:
@@ -83,8 +89,9 @@ def test_what_cannot_be_changed_in_place_is_replaced_and_the_pods_of_a_stateful_
     before = spare.kubectl(*pod)
     file = spare.root / "k8s/overlays/dev/spare.yaml"
     changed = file.read_text().replace("{matchLabels: {app: spare}}", "{matchLabels: {side: left}}")
-    file.write_text(changed.replace("serviceName: spare", "serviceName: other"))
+    file.write_text(changed.replace("serviceName: spare", "serviceName: other").replace("name: view", "name: edit"))
     plan, replaced = spare.plan(), "cannot be changed in place, and is replaced: "
+    assert f"replace rolebinding/spare: {replaced}roleRef: cannot change roleRef" in plan
     assert f"apply deployment/spare: {replaced}spec.selector: field is immutable" in plan
     assert f"apply statefulset/spare: {replaced}spec.serviceName: field is immutable" in plan
     spare.fine("up")
