@@ -2,12 +2,9 @@
 
 import fcntl
 import socket
-<<<<<<< HEAD
 import subprocess
 import sys
-=======
 from dataclasses import replace
->>>>>>> audit-c
 from pathlib import Path
 from threading import Timer
 
