@@ -88,10 +88,10 @@ def node_image(name: str, folder: Path) -> str:
     """Return the image of devenv's own nodes, built where it is not there."""
     root = copied(CHECKOUT / "tests/projects/hello", folder / "node", ("pyproject.toml", "app", "k8s"))
     env = Environment(name, root, {})
-    env.fine("images", "build", "node", within_s=FIRST_UP_S)
+    env.fine("images", "build", "devenv.node", within_s=FIRST_UP_S)
     rows = json.loads(env.fine("images", "list", "-o", "json"))
     env.fine("down")
-    return next(str(row["ref"]) for row in rows if row["name"] == "node")
+    return next(str(row["ref"]) for row in rows if row["name"] == "devenv.node")
 
 
 def create(name: str, image: str, kubeconfig: Path, count: int) -> None:
