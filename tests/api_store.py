@@ -27,7 +27,7 @@ KINDS = {
     ]})),
     "/apis": aggregated(
         ("apps", {"v1": [resource("deployments", "Deployment"), resource("replicasets", "ReplicaSet")]}),
-        ("batch", {"v1": [resource("jobs", "Job")]}),
+        ("batch", {"v1": [resource("jobs", "Job"), resource("cronjobs", "CronJob")]}),
         ("coordination.k8s.io", {"v1": [resource("leases", "Lease")]}),
         ("rbac.authorization.k8s.io", {"v1": [resource("clusterroles", "ClusterRole", CLUSTER)]}),
         ("admissionregistration.k8s.io", {"v1": [resource("guards", "ValidatingAdmissionPolicy", CLUSTER)]}),

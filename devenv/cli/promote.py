@@ -48,6 +48,8 @@ def promote(
         verb = f"promote {environment}"
         held.enter_context(runs.kept(env.run, env.folder, verb, output.log))
         held.enter_context(runs.locked(env.run, env.folder, verb, output.log))
+        # No forward goes on with it, and it has the credentials of a cluster such as production's.
+        held.callback(env.folder.kubeconfig.unlink, missing_ok=True)
         if not dry_run:
             with env.run.phase("lease"):
                 held.enter_context(promote.alone(env, environment, output.log))

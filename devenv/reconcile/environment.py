@@ -188,7 +188,7 @@ def opened(settings: Settings, release: str = "", looks: bool = False) -> Iterat
     Where one only `looks`, what is kept of an environment that has no folder yet is gone at the end.
     """
     project = settings.project
-    name = f"{project.name}-{release}" if release else project.name
+    name = f"{project.name}.{release}" if release else project.name  # a dot is in no name
     own = state.folder(name, project.context, project.namespace)
     with state.passing() if looks and not own.path.exists() else nullcontext(own) as folder:
         yield of(settings, folder)

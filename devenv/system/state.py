@@ -32,7 +32,7 @@ class Folder:
     @property
     def lock(self) -> Path:
         # Beside the folder, not in it: `down` removes the folder while it holds the lock.
-        return self.path.with_suffix(".lock")
+        return self.path.with_name(f"{self.path.name}.lock")
 
     @property
     def socket(self) -> Path:
