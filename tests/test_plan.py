@@ -344,6 +344,17 @@ def test_a_plan_says_that_the_folder_of_a_pulled_image_is_not_built() -> None:
     assert cause.endswith("pulling docker.io/library/postgres:15; its folder db is not built")
 
 
+def test_an_image_that_only_a_cron_job_or_a_custom_resource_names_is_brought_to_the_node() -> None:
+    pod = {"spec": {"containers": [{"name": "c", "image": "app"}]}}
+    cron = {"apiVersion": "batch/v1", "kind": "CronJob", "spec": {"jobTemplate": {"spec": {"template": pod}}}}
+    rollout = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout", "spec": {"template": pod}}
+    for document in (cron, rollout):
+        want = wanted([SERVICE, {**document, "metadata": {"name": "x"}}], gates=())
+        assert want.wanted_images == ("app",)
+        assert named(want, f"{str(document['kind']).lower()}/x").images == {want.ref("app")}
+        assert "load app" in names(make_plan(want, Observed()))
+
+
 def test_an_image_with_all_on_this_host_is_not_made_again() -> None:
     want = wanted()
     have = Observed(host_images=frozenset(i.ref for n, i in want.images.items() if n != "base"))

@@ -3,9 +3,9 @@
 from itertools import product
 from typing import Any
 
-from devenv.kube.objects import CHECKOUT, Object, prepared, secret
-from devenv.reconcile.observed import Observed
-from devenv.reconcile.preflight import locked_out, other_checkout, public_services
+from devenv.kube.objects import CHECKOUT, KEPT, Id, Object, prepared, secret
+from devenv.reconcile.observed import Differences, Observed
+from devenv.reconcile.preflight import locked_out, other_checkout, public_services, refused
 from tests.test_plan import guest, wanted
 
 
@@ -64,6 +64,15 @@ def test_a_cluster_belongs_to_the_checkout_that_made_it() -> None:
     theirs = guest()
     assert all(CHECKOUT not in (o.meta.get("annotations") or {}) for o in theirs.objects)
     assert other_checkout(theirs, Observed(living={other.id: other})) == ""
+
+
+def test_a_change_that_is_not_taken_or_that_would_cost_data_is_told_and_what_can_be_replaced_is_not() -> None:
+    kinds = (*KEPT, "Deployment", "StatefulSet", "RoleBinding", "Secret")
+    fixed = {Id("", kind, "home", "x", "home"): "field is immutable" for kind in kinds}
+    told = refused(Differences(fixed=fixed, invalid={Id("", "Service", "home", "s", "home"): "no"}))
+    assert told[0] == "service/s is not valid: no"
+    assert [fault.partition(" ")[0] for fault in told[1:]] == [f"{kind.lower()}/x" for kind in KEPT]
+    assert all("may hold data: field is immutable\nhint: undo the change" in fault for fault in told[1:])
 
 
 def service(name: str, kind: str | None) -> Object:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import partial
 from graphlib import TopologicalSorter
+from types import MappingProxyType
 
 from devenv.certificates import rules
 from devenv.cluster.state import Cluster
@@ -12,7 +13,7 @@ from devenv.kube.readiness import Level, Readiness
 from devenv.kube.verdict import LEAVES
 from devenv.project.schema import LOCAL, Tls
 from devenv.project.stack import NODE, Stack
-from devenv.reconcile import guards
+from devenv.reconcile import gated, guards
 from devenv.reconcile.actions import (
     Action,
     ApplyObjects,
@@ -71,7 +72,8 @@ def missing(desired: Stack, observed: Observed) -> Iterator[Step]:
     changed = changed_objects(desired.objects, observed)
     within_s, needs = settings.project.ready_within_s, partial(workload_needs, desired)
     awaited = {o.id for o in desired.awaited}
-    yield from object_steps(desired.objects, changed, observed, within_s, needs, awaited)
+    waiting = gated.held(desired, changed, observed)
+    yield from object_steps(desired.objects, changed, observed, within_s, needs, awaited, waiting)
     yield from ahead_steps(desired, observed, changed, within_s)
     # What takes their place comes first: a workload under another name may not come up.
     after = ("cluster", *PLAIN, *(f"ready {o.id}" for o in desired.awaited))
@@ -151,28 +153,37 @@ def object_steps(
     within_s: float,
     needs: Callable[[Object], Iterable[str]],
     awaited: Collection[Id] = (),
+    held: Mapping[Id, tuple[str, ...]] = MappingProxyType({}),
 ) -> Iterator[Step]:
     """Yield the steps that apply what changed, what runs nothing in one step, and see every workload ready, and what
     else is awaited.
 
-    `needs` names the steps that a workload comes after, beside those that apply what runs nothing.
+    `needs` names the steps that a workload comes after, beside those that apply what runs nothing; `held` has those of
+    configuration that comes later, each before what reads it.
     """
     found = [*objects]
     plain, order = tuple(o for o in found if not o.runs), guards.order(found)
     fixed, readiness = {id_ for id_ in observed.differences.fixed if id_.kind not in KEPT}, observed.readiness
+    own = fixed | held.keys()  # each in a step of its own
     for name, tier, before in zip(PLAIN, (order.first, order.guards, order.guarded), AFTER, strict=True):
         answering = {f"ready {server.id}" for o in tier for server in order.servers.get(o, ())}
         needed = (*before, *sorted(answering))
-        if due := tuple(o for o in tier if o.id in changed and o.id not in fixed):
+        if due := tuple(o for o in tier if o.id in changed and o.id not in own):
             yield Step(name, ApplyObjects(due), summary(due, changed), 60, needed)
-        for obj in (o for o in tier if o.id in fixed):
-            yield Step(f"replace {obj.id}", ReplaceObject(obj), changed[obj.id], 60, (*needed, name))
+        for obj in (o for o in tier if o.id in own):
+            after = (*needed, name, *held.get(obj.id, ()))
+            if obj.id in fixed:
+                yield Step(f"replace {obj.id}", ReplaceObject(obj), changed[obj.id], 60, after)
+            else:
+                yield Step(f"apply {obj.id}", ApplyObjects((obj,)), changed[obj.id], 60, after)
     # A volume may be made for the first pod that claims it, and a load balancer's address is the forwards' to give.
     after = ("cluster", *PLAIN, "forwards", *(f"apply {o.id}" for o in found if o.runs))
     for obj in (o for o in plain if o.id in awaited):
         yield from await_steps(obj, changed.get(obj.id, ""), readiness.get(obj.id), within_s, after)
     for workload in (o for o in found if o.runs):
-        needed = ("cluster", "objects", *(f"replace {o.id}" for o in order.first), *needs(workload))
+        configured = (f"{verb} {id_}" for id_ in sorted(workload.references & own) for verb in ("apply", "replace"))
+        others = (f"replace {o.id}" for o in order.first if o.id not in held)
+        needed = ("cluster", "objects", *others, *configured, *needs(workload))
         how = ReplaceObject(workload) if workload.id in fixed else ApplyObjects((workload,))
         cause = changed.get(workload.id, "")
         yield from workload_steps(workload, how, cause, readiness.get(workload.id), within_s, needed)

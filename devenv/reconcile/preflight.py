@@ -13,7 +13,7 @@ from devenv.kube.objects import CHECKOUT, KEPT, Id, Object
 from devenv.project.stack import Stack
 from devenv.reconcile import forwards, node_ports
 from devenv.reconcile.environment import Environment
-from devenv.reconcile.observed import Observed
+from devenv.reconcile.observed import Differences, Observed
 from devenv.reconcile.plan import NOT_OURS, changed_objects
 
 # Read only when the data is made (the official images of Postgres, MySQL, MariaDB and MongoDB).
@@ -40,13 +40,7 @@ def check(desired: Stack, observed: Observed, env: Environment, take_over: bool 
             f"or give it a name of its own (DEVENV_NAME)"
         )
     changed = changed_objects(desired.objects, observed)
-    faults += [f"{id_} is not valid: {why}" for id_, why in observed.differences.invalid.items()]
-    faults += [
-        f"{id_} cannot be changed in place, and may hold data: {why}\n"
-        f"hint: undo the change, or delete it yourself (kubectl delete) and run `devenv up`"
-        for id_, why in observed.differences.fixed.items()
-        if id_.kind in KEPT
-    ]
+    faults += refused(observed.differences)
     faults += [f"{id_} {why}; refusing to overwrite it" for id_, why in changed.items() if why == NOT_OURS]
     tls, seen = env.project.tls, observed.certificate
     if tls and seen and (why := rules.obstacle(tls.issuer, seen)):
@@ -63,6 +57,19 @@ def check(desired: Stack, observed: Observed, env: Environment, take_over: bool 
         faults.append(shortage)
     if faults:
         raise DevenvError("\n".join(faults))
+
+
+def refused(differences: Differences) -> list[str]:
+    """Return what to say of changes that the API server does not take, and of those that would cost data."""
+    return [
+        *(f"{id_} is not valid: {why}" for id_, why in differences.invalid.items()),
+        *(
+            f"{id_} cannot be changed in place, and may hold data: {why}\n"
+            f"hint: undo the change, or delete it yourself (kubectl delete) and run `devenv up`"
+            for id_, why in differences.fixed.items()
+            if id_.kind in KEPT
+        ),
+    ]
 
 
 def other_checkout(desired: Stack, observed: Observed) -> str:
