@@ -247,6 +247,19 @@ def test_a_job_runs_unless_it_has_run_to_its_end_just_as_it_is_wanted() -> None:
         assert changes.job(wanted, before).kind is kind
 
 
+def test_a_job_that_runs_still_comes_to_its_end_before_anything_is_changed() -> None:
+    wanted, read = job().claimed(), change(config_map("read"), Kind.changed, config_map("read"))
+    for before, waits in {
+        None: False,
+        ran(wanted): True,
+        ran(wanted, "Failed"): False,
+        ran(wanted, "Complete"): False,
+    }.items():
+        steps = promotion.make_plan([read, change(wanted, Kind.runs, before)], (), 60)
+        assert (steps[0].name == "end job/migrate") is waits
+        assert [s.name for s in steps if s.name.startswith("end ")] == (["end job/migrate"] if waits else [])
+
+
 @pytest.mark.parametrize("migrate", [Kind.runs, Kind.same])
 @pytest.mark.parametrize("api", [Kind.new, Kind.changed, Kind.same])
 def test_all_jobs_run_where_anything_is_applied_or_runs_and_the_checks_always(api: Kind, migrate: Kind) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from devenv.errors import UsageError
 from devenv.images.reference import repository
 from devenv.kube import verdict
-from devenv.kube.objects import SOURCE, Document, Id, Object
+from devenv.kube.objects import ENVIRONMENT, HOME, SOURCE, Document, Id, Object
 from devenv.kube.readiness import Level
 
 # An image by digest alone (reference grammar of distribution, with a registry or a path before the name).
@@ -100,6 +100,17 @@ def unused_images(objects: Iterable[Object], taken: Iterable[str]) -> list[str]:
 def is_as_applied(change: Change) -> bool:
     """Whether what may not be changed need not be: it is there as it was applied from this very source."""
     return change.before is not None and change.before.source == change.wanted.source
+
+
+def is_theirs(change: Change) -> bool:
+    """Whether something would be changed, or a Job deleted, that was not applied for this environment. A namespace is
+    shared, and so is what lies in none: several environments have one priority class.
+    """
+    before, wanted = change.before, change.wanted
+    if before is None or wanted.kind == "Namespace" or change.kind not in (Kind.changed, Kind.runs):
+        return False
+    marks = ({key: (o.meta.get("labels") or {}).get(key) for key in (ENVIRONMENT, HOME)} for o in (before, wanted))
+    return not before.is_applied or (bool(wanted.id.namespace) and next(marks) != next(marks))
 
 
 def secrets(objects: Iterable[Object]) -> list[Id]:
