@@ -25,6 +25,7 @@ ENDED_WITH_ITS_NODE = "Unknown"
 # Words of the scheduler for what another second does not change (kube-scheduler's filter plugins); an autoscaler may
 # bring another node, and a pod that ends makes room.
 UNSCHEDULABLE_FOR_S = 20.0
+NO_NODE = "fits on no node"  # said of such a pod
 SUCCEEDED, FAILED = "Succeeded", "Failed"  # phases of a pod that runs no more
 HOPELESS_SCHEDULING = ("Insufficient ", "didn't match Pod's node affinity/selector", "didn't have free ports")
 
@@ -51,7 +52,7 @@ def pod(what: str, seen: Object, crashes: bool = True) -> Readiness:
             hopeless = any(words in message for words in HOPELESS_SCHEDULING)
             if not hopeless:
                 return Readiness(Level.PENDING, what, message)
-            why = f"pod {name} fits on no node: {message}"
+            why = f"pod {name} {NO_NODE}: {message}"
             return Readiness(Level.FAILED, what, why, lasts_s=UNSCHEDULABLE_FOR_S)
     if "Ready" in conditions(seen):
         return Readiness(Level.READY, what)
