@@ -224,7 +224,7 @@ def test_a_claim_that_waits_for_its_first_pod_is_well_and_one_without_a_volume_i
     assert verdict.with_events(verdict.of("x", seen), seen, [], [told]).level is level
 
 
-UNFIT = {"phase": "Pending", "conditions": [condition("PodScheduled", "False", "Unschedulable", "0/1 nodes are available: 1 Insufficient cpu.")]}  # fmt: skip
+UNFIT: dict[str, Any] = {"phase": "Pending", "conditions": [condition("PodScheduled", "False", "Unschedulable", "0/1 nodes are available: 1 Insufficient cpu.")]}  # fmt: skip
 
 
 @pytest.mark.parametrize(

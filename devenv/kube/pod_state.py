@@ -1,5 +1,6 @@
 """How ready a pod is, by what the kubelet and the scheduler say of it. Pure."""
 
+import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
@@ -13,6 +14,8 @@ HOPELESS_WAITING = {
     "ErrImagePull": 15.0, "ImagePullBackOff": 15.0,
     "ErrImageNeverPull": 0.0, "InvalidImageName": 0.0, "CreateContainerConfigError": 0.0,
 }  # fmt: skip
+# The kubelet's word for a Secret or ConfigMap that is not there: an operator may be about to make it.
+ABSENT, ABSENT_FOR_S = re.compile(r'^(?:secret|configmap) "[^"]*" not found$'), 20.0
 # A container may fall over once or twice while what it needs comes up; three times is a loop.
 CRASHES_THAT_ARE_A_LOOP = 3
 # And what it needs may take its time: Kubernetes' own back-off makes no third restart sooner (10 s, 20 s), and that of
@@ -41,7 +44,8 @@ def pod(what: str, seen: Object, crashes: bool = True) -> Readiness:
         reason, where = waiting.get("reason", ""), f"pod {name}, container {container['name']}"
         if reason in HOPELESS_WAITING:
             why = f"{where}: {reason}: {waiting.get('message', '')}".rstrip(": ")
-            return Readiness(Level.FAILED, what, why, seen.id, HOPELESS_WAITING[reason])
+            lasts_s = ABSENT_FOR_S if ABSENT.search(waiting.get("message", "")) else HOPELESS_WAITING[reason]
+            return Readiness(Level.FAILED, what, why, seen.id, lasts_s)
         restarts = container.get("restartCount", 0) - ours.get(container["name"], 0)
         if crashes and restarts >= CRASHES_THAT_ARE_A_LOOP and fallen(container) and has_lasted(container, begun):
             why = f"{where}: crash loop, {restarts} restarts, last exit code {last_end(container).get('exitCode')}"

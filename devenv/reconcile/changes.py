@@ -1,7 +1,7 @@
 """A promotion, decided: which images an environment takes, what would change and when, how it is undone. Pure."""
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from difflib import unified_diff
@@ -114,10 +114,30 @@ def is_theirs(change: Change) -> bool:
 
 
 def secrets(objects: Iterable[Object]) -> list[Id]:
-    """Return the Secrets that pods cannot start without, and that do not come with the release itself."""
+    """Return the Secrets that pods cannot start without, and that neither come with the release itself nor are made by
+    an operator, of a custom resource of it.
+    """
     release = [*objects]
     brought = {obj.id for obj in release}
-    return sorted({id_ for obj in release for id_ in obj.required if id_.kind == "Secret"} - brought)
+    needed = {id_ for obj in release for id_ in obj.required if id_.kind == "Secret"} - brought
+    makers = [obj for obj in release if obj.is_custom]
+    return sorted(id_ for id_ in needed if not any(may_make(obj, id_) for obj in makers))
+
+
+def may_make(custom: Object, secret: Id) -> bool:
+    """Whether an operator may make a Secret of a custom resource: it has its name, its name with more behind it (such
+    as CloudNativePG's NAME-app), or one that stands in its spec (cert-manager, External Secrets).
+    """
+    name = custom.id.name
+    called = secret.name == name or secret.name.startswith(f"{name}-") or secret.name in texts(custom.raw.get("spec"))
+    return called and custom.id.namespace == secret.namespace
+
+
+def texts(value: Any) -> Iterator[str]:
+    """Yield every text within a value."""
+    items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    for item in items:
+        yield from (item,) if isinstance(item, str) else texts(item)
 
 
 def job(wanted: Object, before: Object | None) -> Change:
