@@ -1,6 +1,7 @@
 """An API server that keeps what it is given: objects by their paths, applied, listed by label and deleted.
 
 Deleting a namespace or a definition takes with it what Kubernetes takes; a namespace that is not there has no objects.
+Jobs are complete as soon as they are created.
 """
 
 import json
@@ -59,7 +60,7 @@ class Store:
         """Have objects as a manager applied them."""
         for document in documents:
             meta = {**document["metadata"], "managedFields": [managed(document, manager)], "uid": path_of(document)}
-            self.objects[path_of(document)] = {**document, "metadata": meta}
+            self.objects[path_of(document)] = {**ended(document), "metadata": meta}
 
     def names(self) -> list[str]:
         return sorted(f"{o['kind'].lower()}/{o['metadata']['name']}" for o in self.objects.values())
@@ -83,6 +84,11 @@ class Store:
             plural = gone["metadata"]["name"].partition(".")[0]
             self.objects = {p: o for p, o in self.objects.items() if plural not in p.split("/")}
         return gone
+
+
+def ended(document: Document) -> Document:
+    status = {"conditions": [{"type": "Complete", "status": "True"}]}
+    return {**document, "status": status} if document["kind"] == "Job" else document
 
 
 def managed(document: Document, manager: str) -> Document:
@@ -135,7 +141,7 @@ class Handler(BaseHTTPRequestHandler):
             **document["metadata"], "managedFields": [managed(document, manager)], "uid": place,
             "resourceVersion": version,
         }  # fmt: skip
-        new = {**document, "metadata": meta}
+        new = {**ended(document), "metadata": meta}
         if not dry:
             self.store.changes.append(f"{self.command} {path}")
             self.store.objects[place] = new

@@ -130,6 +130,31 @@ def test_secrets_that_are_optional_or_come_with_the_release_are_not_demanded() -
     assert found == {("other", "needed"), ("other", "brought")}
 
 
+@pytest.mark.parametrize(
+    ("kind", "name", "spec", "namespace", "demanded"),
+    [
+        ("Cluster", "postgres", {}, "home", False),  # CloudNativePG
+        ("Cluster", "postgres", {}, "other", True),
+        ("Cluster", "postgre", {}, "home", True),
+        ("ExternalSecret", "postgres-app", {}, "home", False),
+        ("ExternalSecret", "x", {"target": {"name": "postgres-app"}}, "home", False),
+        ("Certificate", "x", {"secretName": "postgres-app"}, "home", False),
+        ("Certificate", "x", {"names": [{"of": ["postgres"]}]}, "home", True),
+    ],
+)
+def test_a_secret_that_an_operator_makes_of_the_release_is_not_demanded(
+    kind: str, name: str, spec: Document, namespace: str, demanded: bool
+) -> None:
+    reader = deployment("a")
+    (container,) = reader.raw["spec"]["template"]["spec"]["containers"]
+    container["envFrom"] = [{"secretRef": {"name": "postgres-app"}}]
+    meta = {"name": name, "namespace": namespace}
+    custom = Object.parse({"apiVersion": "x.example/v1", "kind": kind, "metadata": meta, "spec": spec}, "home")
+    assert bool(changes.secrets([reader, custom])) is demanded
+    builtin = Object.parse({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "postgres"}}, "home")
+    assert changes.secrets([reader, builtin])
+
+
 def test_an_object_goes_back_to_what_it_was_and_keeps_what_an_autoscaler_said() -> None:
     old = served(deployment("a", 5, {"kept": "yes"}))
     named = promotion.former(Change(Kind.changed, deployment("b", replicas=1), old))
@@ -245,6 +270,19 @@ def test_a_job_runs_unless_it_has_run_to_its_end_just_as_it_is_wanted() -> None:
         ran(wanted, "Complete"): Kind.same,
     }.items():
         assert changes.job(wanted, before).kind is kind
+
+
+def test_a_job_that_runs_still_comes_to_its_end_before_anything_is_changed() -> None:
+    wanted, read = job().claimed(), change(config_map("read"), Kind.changed, config_map("read"))
+    for before, waits in {
+        None: False,
+        ran(wanted): True,
+        ran(wanted, "Failed"): False,
+        ran(wanted, "Complete"): False,
+    }.items():
+        steps = promotion.make_plan([read, change(wanted, Kind.runs, before)], (), 60)
+        assert (steps[0].name == "end job/migrate") is waits
+        assert [s.name for s in steps if s.name.startswith("end ")] == (["end job/migrate"] if waits else [])
 
 
 @pytest.mark.parametrize("migrate", [Kind.runs, Kind.same])

@@ -164,7 +164,7 @@ def test_a_failure_that_may_pass_is_believed_only_when_it_has_lasted() -> None:
     names = ("no-node", "too-big", "no-image", "no-secret", "crash-loop")
     waits = {name: level_of(recorded(f"deployment-{name}")) for name in names}
     assert {n: seen.lasts_s for n, seen in waits.items()} == {
-        "no-node": 20, "too-big": 20, "no-image": 15, "no-secret": 0, "crash-loop": 0,
+        "no-node": 20, "too-big": 20, "no-image": 15, "no-secret": 20, "crash-loop": 0,
     }  # fmt: skip
     good = Readiness(Level.PENDING, "x")
     for seen in waits.values():
@@ -177,6 +177,13 @@ def test_a_failure_that_may_pass_is_believed_only_when_it_has_lasted() -> None:
             assert patience.judged(good, 100 + seen.lasts_s) == good
             assert patience.judged(seen, 100 + seen.lasts_s + 1).level is Level.PENDING  # from its beginning again
             assert patience.judged(seen, 101 + 2 * seen.lasts_s).level is Level.FAILED
+
+
+def test_a_configuration_that_is_there_and_wrong_is_believed_at_once() -> None:
+    seen = recorded("deployment-no-secret")
+    (container,) = seen["pods"][0]["status"]["containerStatuses"]
+    container["state"]["waiting"]["message"] = "couldn't find key uri in Secret recording/db"
+    assert (level_of(seen).level, level_of(seen).lasts_s) == (Level.FAILED, 0)
 
 
 def test_the_whole_is_as_ready_as_its_least_ready_part() -> None:

@@ -291,6 +291,46 @@ def test_a_claim_that_waits_for_its_first_pod_is_well_and_one_without_a_volume_i
     assert verdict.with_events(verdict.of("x", seen), seen, [], [told]).level is level
 
 
+UNFIT: dict[str, Any] = {"phase": "Pending", "conditions": [condition("PodScheduled", "False", "Unschedulable", "0/1 nodes are available: 1 Insufficient cpu.")]}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("reasons", "level"),
+    [
+        ((), FAILED),
+        (("FailedScheduling",), FAILED),
+        (("TriggeredScaleUp",), PENDING),
+        (("Nominated",), PENDING),
+        (("TriggeredScaleUp", "FailedScheduling"), PENDING),  # the scheduler goes on to say so until the node is there
+        (("NotTriggerScaleUp",), FAILED),
+        (("TriggeredScaleUp", "NotTriggerScaleUp"), FAILED),
+        (("NotTriggerScaleUp", "TriggeredScaleUp"), PENDING),
+    ],
+)
+def test_a_pod_that_fits_on_no_node_is_waited_for_where_an_autoscaler_brings_one(
+    reasons: tuple[str, ...], level: Level
+) -> None:
+    for kind in ("StatefulSet", "Job"):
+        seen = made(kind, TWO, SEEN)
+        made_at = {"creationTimestamp": "2026-01-01T00:00:00Z"}
+        pods = [Object(p.id, {**p.raw, "metadata": {**p.meta, **made_at}}) for p in (pod(seen, **UNFIT),)]
+        told = [event("uid-x-1", reason, at, "Normal") for at, reason in enumerate(reasons)]
+        first = verdict.of("x", seen, pods)
+        assert verdict.may_be_told_by_events(first)
+        found = verdict.with_events(first, seen, verdict.parts(seen, pods, []), told)
+        assert (found.level, "Insufficient cpu" in found.why) == (level, True), found
+
+
+def test_a_node_that_came_says_nothing_of_what_fails_on_it() -> None:
+    seen = made("StatefulSet", TWO, SEEN)
+    waiting = {"name": "c", "state": {"waiting": {"reason": "ErrImagePull"}}}
+    pods = [pod(seen, phase="Pending", conditions=[condition("PodScheduled")], containerStatuses=[waiting])]
+    first = verdict.of("x", seen, pods)
+    told = [event("uid-x-1", "TriggeredScaleUp", 1, "Normal")]
+    assert verdict.with_events(first, seen, verdict.parts(seen, pods, []), told) == first
+    assert first.level is FAILED
+
+
 def test_what_is_ready_or_failed_needs_no_event() -> None:
     for level in (READY, Level.ABSENT, FAILED):
         seen = Readiness(level, "x", "w")

@@ -28,6 +28,9 @@ def promote(
     prune: Annotated[
         bool, typer.Option("--prune", help="Remove what an earlier release applied and this one drops.")
     ] = False,
+    take_over: Annotated[
+        bool, typer.Option("--take-over", help="Change what somebody else has made, such as kubectl apply.")
+    ] = False,
     timeout: Annotated[
         float, typer.Option(parser=duration, metavar="DURATION", help="Limit for each Job and each rollout.")
     ] = 300.0,
@@ -55,7 +58,7 @@ def promote(
                 held.enter_context(promote.alone(env, environment, output.log))
         env.run.namespaces = (env.project.namespace,)
         with env.run.phase("review"):
-            found = promote.look(env, environment, image, prune)
+            found = promote.look(env, environment, image, prune, take_over)
         for reference in found.ignored:
             output.log(f"ignored, not run by {environment}: {reference}")
         if form is Output.json:

@@ -69,8 +69,11 @@ def label(settings: Settings, name: str) -> str:
     return whole if len(whole) <= 63 else f"{whole[:54]}.{of_value(whole)[:8]}"
 
 
-def look(env: Environment, name: str, references: Sequence[str], prune: bool = False) -> Promotion:
-    """Ask the cluster what would change. Changes nothing; raises DevenvError for what could not be applied.
+def look(
+    env: Environment, name: str, references: Sequence[str], prune: bool = False, take_over: bool = False
+) -> Promotion:
+    """Ask the cluster what would change. Changes nothing; raises DevenvError for what could not be applied, and for
+    what somebody else has made, unless it is to `take_over`.
 
     With `prune`, what an earlier release applied and this one has not is to go.
     """
@@ -79,6 +82,11 @@ def look(env: Environment, name: str, references: Sequence[str], prune: bool = F
     changes = review.jobs_due([change(env.api, obj) for obj in objects], checks)
     if faults := [c.note for c in changes if c.kind is Kind.left and not review.is_as_applied(c)]:
         raise Forbidden("these credentials may not make all changes, and none was made:\n" + "\n".join(faults))
+    if not take_over and (theirs := [c.name for c in changes if review.is_theirs(c)]):
+        raise DevenvError(
+            f"not applied by devenv for {name}, and nothing was changed: {', '.join(theirs)}\n"
+            f"hint: look at them with --take-over --dry-run, and pass --take-over to make them the release's own"
+        )
     if missing := missing_secrets(env.api, objects):
         raise DevenvError(
             f"namespace {env.project.namespace} lacks {', '.join(missing)}: create the missing secrets first; "

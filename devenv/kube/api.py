@@ -232,13 +232,7 @@ def counts(kind: Kind, obj: Object, wanted: bool) -> bool:
     """
     if wanted and (kind.name in KEPT or not kind.namespaced):
         return True
-    return kind.name not in KEPT and is_applied(obj)
-
-
-def is_applied(obj: Object) -> bool:
-    """Whether our field manager applied the object: controllers copy our labels to what they make themselves."""
-    entries = obj.meta.get("managedFields") or ()
-    return any(e.get("manager") == MANAGER and e.get("operation") == "Apply" for e in entries)
+    return kind.name not in KEPT and obj.is_applied
 
 
 def culprit(pod: Document) -> tuple[str, bool]:

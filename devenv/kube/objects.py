@@ -155,6 +155,12 @@ class Object:
         """Whether we applied it; with a name, for that environment."""
         return owner(environment, self.id.home).items() <= (self.meta.get("labels") or {}).items()
 
+    @property
+    def is_applied(self) -> bool:
+        """Whether our field manager applied it: controllers copy our labels to what they make themselves."""
+        entries = self.meta.get("managedFields") or ()
+        return any(e.get("manager") == MANAGER and e.get("operation") == "Apply" for e in entries)
+
     def with_images(self, references: Mapping[str, str]) -> "Object":
         """Return the object with each image whose repository is a key of `references` replaced. What no registry has is
         not to be pulled at each start.

@@ -1,5 +1,6 @@
 """How ready a pod is, by what the kubelet and the scheduler say of it. Pure."""
 
+import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
@@ -13,6 +14,8 @@ HOPELESS_WAITING = {
     "ErrImagePull": 15.0, "ImagePullBackOff": 15.0,
     "ErrImageNeverPull": 0.0, "InvalidImageName": 0.0, "CreateContainerConfigError": 0.0,
 }  # fmt: skip
+# The kubelet's word for a Secret or ConfigMap that is not there: an operator may be about to make it.
+ABSENT, ABSENT_FOR_S = re.compile(r'^(?:secret|configmap) "[^"]*" not found$'), 20.0
 # A container may fall over once or twice while what it needs comes up; three times is a loop.
 CRASHES_THAT_ARE_A_LOOP = 3
 # And what it needs may take its time: Kubernetes' own back-off makes no third restart sooner (10 s, 20 s), and that of
@@ -25,6 +28,7 @@ ENDED_WITH_ITS_NODE = "Unknown"
 # Words of the scheduler for what another second does not change (kube-scheduler's filter plugins); an autoscaler may
 # bring another node, and a pod that ends makes room.
 UNSCHEDULABLE_FOR_S = 20.0
+NO_NODE = "fits on no node"  # said of such a pod
 SUCCEEDED, FAILED = "Succeeded", "Failed"  # phases of a pod that runs no more
 HOPELESS_SCHEDULING = ("Insufficient ", "didn't match Pod's node affinity/selector", "didn't have free ports")
 
@@ -40,7 +44,8 @@ def pod(what: str, seen: Object, crashes: bool = True) -> Readiness:
         reason, where = waiting.get("reason", ""), f"pod {name}, container {container['name']}"
         if reason in HOPELESS_WAITING:
             why = f"{where}: {reason}: {waiting.get('message', '')}".rstrip(": ")
-            return Readiness(Level.FAILED, what, why, seen.id, HOPELESS_WAITING[reason])
+            lasts_s = ABSENT_FOR_S if ABSENT.search(waiting.get("message", "")) else HOPELESS_WAITING[reason]
+            return Readiness(Level.FAILED, what, why, seen.id, lasts_s)
         restarts = container.get("restartCount", 0) - ours.get(container["name"], 0)
         if crashes and restarts >= CRASHES_THAT_ARE_A_LOOP and fallen(container) and has_lasted(container, begun):
             why = f"{where}: crash loop, {restarts} restarts, last exit code {last_end(container).get('exitCode')}"
@@ -51,7 +56,7 @@ def pod(what: str, seen: Object, crashes: bool = True) -> Readiness:
             hopeless = any(words in message for words in HOPELESS_SCHEDULING)
             if not hopeless:
                 return Readiness(Level.PENDING, what, message)
-            why = f"pod {name} fits on no node: {message}"
+            why = f"pod {name} {NO_NODE}: {message}"
             return Readiness(Level.FAILED, what, why, lasts_s=UNSCHEDULABLE_FOR_S)
     if "Ready" in conditions(seen):
         return Readiness(Level.READY, what)

@@ -19,6 +19,8 @@ HOPELESS_EVENTS = {
     "FailedMount": 20.0, "FailedAttachVolume": 60.0, "FailedCreate": 15.0, "FailedCreatePodSandBox": 60.0,
     "ProvisioningFailed": 20.0, "FailedBinding": 15.0, "NoAddress": 10.0,
 }  # fmt: skip
+# An autoscaler's words of a pod that fits on no node (cluster-autoscaler; Karpenter): a node is on its way, or is not.
+SCALES_UP, GIVES_UP = ("TriggeredScaleUp", "Nominated"), "NotTriggerScaleUp"
 FIRST_CONSUMER = "WaitForFirstConsumer"  # the reason of a claim whose volume is made for the first pod that uses it
 
 
@@ -111,15 +113,22 @@ RULES: dict[tuple[str, str], Callable[[str, Object], Readiness]] = {
 }
 
 
+def may_be_told_by_events(found: Readiness) -> bool:
+    """Whether Events may say more of it: of what waits, and of a pod that fits on no node."""
+    return found.level is Level.PENDING or pod_state.NO_NODE in found.why
+
+
 def with_events(found: Readiness, seen: Object, parts: Iterable[Object], events: Sequence[Document]) -> Readiness:
     """Return a readiness with what the newest Event of the object, or of a part of it, adds to it.
 
     A mount, a quota or a webhook that fails is told nowhere else.
     """
-    if found.level is not Level.PENDING:
-        return found
     uids = {str(o.meta["uid"]) for o in (seen, *parts)}
     told_of = [e for e in events if (e.get("involvedObject") or {}).get("uid") in uids]
+    if pod_state.NO_NODE in found.why and (node := coming_node(told_of)):
+        return replace(found, level=Level.PENDING, why=f"{found.why}; {node}", lasts_s=0.0)
+    if found.level is not Level.PENDING:
+        return found
     newest = max(told_of, key=lambda e: (moment(e), e.get("type") == "Warning"), default=None)
     if newest is None:
         return found
@@ -132,6 +141,15 @@ def with_events(found: Readiness, seen: Object, parts: Iterable[Object], events:
     if lasts_s is not None:
         return replace(found, level=Level.FAILED, why=f"{found.why}; {why}", lasts_s=lasts_s)
     return replace(found, why=f"{found.why}; {why}")
+
+
+def coming_node(events: Iterable[Document]) -> str:
+    """Return what an autoscaler says of the node that it brings, or an empty string: its newest word counts."""
+    words = [e for e in events if e.get("reason") in (*SCALES_UP, GIVES_UP)]
+    newest = max(words, key=moment, default=None)
+    if newest is None or newest.get("reason") == GIVES_UP:
+        return ""
+    return f"{newest['reason']}: {newest.get('message', '')}".strip(": ")
 
 
 def parts(seen: Object, pods: Iterable[Object], sets: Iterable[Object]) -> list[Object]:

@@ -88,6 +88,13 @@ class AwaitReady(Action):
 
 
 @dataclass(frozen=True)
+class AwaitEnd(Action):
+    """See a Job of before at its end, well or not: then it may go."""
+
+    job: Object
+
+
+@dataclass(frozen=True)
 class AwaitComplete(Action):
     """See a Job counted as complete: its pod has succeeded, which is enough for what waits for it."""
 

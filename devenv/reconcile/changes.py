@@ -1,7 +1,7 @@
 """A promotion, decided: which images an environment takes, what would change and when, how it is undone. Pure."""
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from difflib import unified_diff
@@ -11,7 +11,7 @@ from typing import Any
 from devenv.errors import UsageError
 from devenv.images.reference import repository
 from devenv.kube import verdict
-from devenv.kube.objects import SOURCE, Document, Id, Object
+from devenv.kube.objects import ENVIRONMENT, HOME, SOURCE, Document, Id, Object
 from devenv.kube.readiness import Level
 
 # An image by digest alone (reference grammar of distribution, with a registry or a path before the name).
@@ -102,11 +102,42 @@ def is_as_applied(change: Change) -> bool:
     return change.before is not None and change.before.source == change.wanted.source
 
 
+def is_theirs(change: Change) -> bool:
+    """Whether something would be changed, or a Job deleted, that was not applied for this environment. A namespace is
+    shared, and so is what lies in none: several environments have one priority class.
+    """
+    before, wanted = change.before, change.wanted
+    if before is None or wanted.kind == "Namespace" or change.kind not in (Kind.changed, Kind.runs):
+        return False
+    marks = ({key: (o.meta.get("labels") or {}).get(key) for key in (ENVIRONMENT, HOME)} for o in (before, wanted))
+    return not before.is_applied or (bool(wanted.id.namespace) and next(marks) != next(marks))
+
+
 def secrets(objects: Iterable[Object]) -> list[Id]:
-    """Return the Secrets that pods cannot start without, and that do not come with the release itself."""
+    """Return the Secrets that pods cannot start without, and that neither come with the release itself nor are made by
+    an operator, of a custom resource of it.
+    """
     release = [*objects]
     brought = {obj.id for obj in release}
-    return sorted({id_ for obj in release for id_ in obj.required if id_.kind == "Secret"} - brought)
+    needed = {id_ for obj in release for id_ in obj.required if id_.kind == "Secret"} - brought
+    makers = [obj for obj in release if obj.is_custom]
+    return sorted(id_ for id_ in needed if not any(may_make(obj, id_) for obj in makers))
+
+
+def may_make(custom: Object, secret: Id) -> bool:
+    """Whether an operator may make a Secret of a custom resource: it has its name, its name with more behind it (such
+    as CloudNativePG's NAME-app), or one that stands in its spec (cert-manager, External Secrets).
+    """
+    name = custom.id.name
+    called = secret.name == name or secret.name.startswith(f"{name}-") or secret.name in texts(custom.raw.get("spec"))
+    return called and custom.id.namespace == secret.namespace
+
+
+def texts(value: Any) -> Iterator[str]:
+    """Yield every text within a value."""
+    items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    for item in items:
+        yield from (item,) if isinstance(item, str) else texts(item)
 
 
 def job(wanted: Object, before: Object | None) -> Change:

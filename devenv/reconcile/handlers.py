@@ -54,6 +54,8 @@ class Handlers:
                 self.restart(obj, at)
             case actions.AwaitReady(obj):
                 self.seen[obj.id] = self.waiter.await_ready(obj, within_s)
+            case actions.AwaitEnd(obj):
+                self.waiter.await_end(obj, within_s)
             case actions.AwaitComplete(obj):
                 self.require(poll(lambda: observe.counted(self.env.api, obj), within_s, self.cancel), within_s)
             case actions.ReplacePods(pods):

@@ -91,7 +91,7 @@ def judged(
 ) -> dict[Id, Readiness]:
     """Return the readiness of what is awaited, with what Events tell of that which is not ready."""
     found = {o.id: verdict.of(str(o.id), ours.get(o.id), pods, sets) for o in desired.awaited}
-    unclear = [ours[id_] for id_, seen in found.items() if seen.level is Level.PENDING]
+    unclear = [ours[id_] for id_, seen in found.items() if id_ in ours and verdict.may_be_told_by_events(seen)]
     events = api.events(sorted({o.id.namespace for o in unclear} - {""}))
     told = {o.id: verdict.with_events(found[o.id], o, verdict.parts(o, pods, sets), events) for o in unclear}
     return {**found, **told}
@@ -207,7 +207,7 @@ def look(api: Api, obj: Object) -> Readiness:
     pods = api.objects("v1", "Pod", here) if seen and obj.runs else []
     sets = api.objects("apps/v1", "ReplicaSet", here) if seen and obj.kind == "Deployment" else []
     found = verdict.of(str(obj.id), seen, pods, sets)
-    if seen is None or found.level is not Level.PENDING:
+    if seen is None or not verdict.may_be_told_by_events(found):
         return found
     events = api.events([obj.id.namespace] if obj.id.namespace else [])
     return verdict.with_events(found, seen, verdict.parts(seen, pods, sets), events)

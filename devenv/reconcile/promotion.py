@@ -3,9 +3,10 @@
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
-from devenv.kube import drift
+from devenv.kube import drift, verdict
 from devenv.kube.objects import Object
-from devenv.reconcile.actions import ApplyObjects, AwaitReady, DeleteObject, RunJob, Step
+from devenv.kube.readiness import Level
+from devenv.reconcile.actions import ApplyObjects, AwaitEnd, AwaitReady, DeleteObject, RunJob, Step
 from devenv.reconcile.changes import Change, Kind, ours, shown
 from devenv.reconcile.plan import complete_step
 
@@ -24,19 +25,21 @@ def before_jobs(changes: Iterable[Change], jobs: Iterable[Object]) -> list[Chang
 
 
 def make_plan(changes: Sequence[Change], checks: Collection[str], within_s: float) -> tuple[Step, ...]:
-    """Return the steps of a promotion, one after the other: what Jobs need, the Jobs, the rollout, the checks; at last
-    goes what the release dropped.
+    """Return the steps of a promotion, one after the other: the end of Jobs that run still, what Jobs need, the Jobs,
+    the rollout, the checks; at last goes what the release dropped.
 
     A step that changes an object has what brings the former object back. Where nothing is to be done, the workloads and
     the checks tell whether the environment is well: an earlier promotion may have been cut off.
     """
     jobs = [c.wanted for c in changes if c.kind is Kind.runs]
+    running = [c.wanted for c in changes if c.kind is Kind.runs and is_running(c)]
     last = [job for job in jobs if str(job.id) in checks]
     first = [job for job in jobs if job not in last]
     early = before_jobs(changes, first)
     late = [c for c in changes if c.does and c not in early]
     return chained(
         [
+            *(Step(f"end {job.id}", AwaitEnd(job), "runs still", within_s) for job in running),
             *(apply_step(c, within_s) for c in early),
             *job_steps("run", first, within_s),
             *(apply_step(c, within_s) for c in late),
@@ -50,6 +53,11 @@ def make_plan(changes: Sequence[Change], checks: Collection[str], within_s: floa
             ),
         ]
     )
+
+
+def is_running(change: Change) -> bool:
+    """Whether a Job of before runs still: it may be in the midst of a database."""
+    return change.before is not None and verdict.of("", change.before).level is Level.PENDING
 
 
 def apply_step(change: Change, within_s: float) -> Step:

@@ -53,6 +53,16 @@ class Waiter:
         self.require(seen, within_s, log)
         return seen
 
+    def await_end(self, obj: Object, within_s: float) -> None:
+        """Wait until a Job is complete or has failed; raise TimedOut where it comes to no end."""
+        seen = poll(observe.patiently(lambda: observe.look(self.env.api, obj)), within_s, self.cancel)
+        if seen.level is Level.PENDING and not self.cancel.requested:
+            raise TimedOut(
+                f"{seen.what} has not ended after {within_s:.0f} s: {seen.why}\n"
+                f"hint: kubectl -n {obj.id.namespace} delete job/{obj.id.name}, if it may be ended, "
+                f"and run `{self.retry}` again"
+            )
+
     def require(self, seen: Readiness, within_s: float, log: str = "") -> None:
         """Return if what was waited for is ready; else raise with the reason and the culprit's last words."""
         if seen.level is Level.READY:
