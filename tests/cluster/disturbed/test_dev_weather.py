@@ -35,7 +35,7 @@ def test_hundreds_of_files_at_once_are_one_change(stack: Environment) -> None:
     shelf = stack.root / SOURCE / "shelf"
     with following(stack) as told:
         start = len(told.lines)
-        made = shelf.with_name(".shelf")  # put in place whole, as git does with a branch
+        made = stack.root / "made"  # beside what is followed, and put in place whole
         made.mkdir()
         for number in range(FILES):
             (made / f"book{number}.py").write_text(f"PAGES = {number}\n")
