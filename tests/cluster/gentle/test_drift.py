@@ -91,7 +91,7 @@ def test_what_cannot_be_changed_in_place_is_replaced_and_the_pods_of_a_stateful_
     changed = file.read_text().replace("{matchLabels: {app: spare}}", "{matchLabels: {side: left}}")
     file.write_text(changed.replace("serviceName: spare", "serviceName: other").replace("name: view", "name: edit"))
     plan, replaced = spare.plan(), "cannot be changed in place, and is replaced: "
-    assert f"replace rolebinding/spare: {replaced}roleRef: cannot change roleRef" in plan
+    assert f"replace rolebinding/spare: {replaced}roleRef: field is immutable" in plan
     assert f"apply deployment/spare: {replaced}spec.selector: field is immutable" in plan
     assert f"apply statefulset/spare: {replaced}spec.serviceName: field is immutable" in plan
     spare.fine("up")
