@@ -31,6 +31,7 @@ for id in $(ctr --namespace k8s.io containers list --quiet "$filter"); do
     pid=$(printf '%s\\n' "$tasks" | awk -v id="$id" '$1 == id && $3 == "RUNNING" { print $2 }')
     [ -n "$pid" ] || continue
 """
+MOMENT = "date +@%s.%N\n"
 # The first process of a container gets of a signal only what it has a handler for.
 RESTART = """
     case $(awk '/^SigCgt/ { print substr($2, length($2) - 3, 1) }' "/proc/$pid/status") in
@@ -54,8 +55,19 @@ SIGNAL = """
         echo "the first process of container $container does nothing at signal %(name)s" >&2
         exit 1
     fi
+    date +@%%s.%%N
     kill -s %(name)s "$pid"
 """
+
+
+@dataclass(frozen=True)
+class Taken:
+    """The containers of a name and pod that there were: one that starts later has the new files. And the moment, in
+    seconds since 1970, from which on they may have taken them: what a log told before was of others.
+    """
+
+    ids: frozenset[str]
+    at: float
 
 
 @dataclass(frozen=True)
@@ -67,19 +79,16 @@ class Container:
     base: str  # VOLUME/PATH, whose owner is that of new files
 
 
-def send(
-    node: str, to: Container, archive: bytes, gone: Iterable[str], then: str, words: Sequence[str] = ()
-) -> frozenset[str]:
-    """Put an archive of VOLUME/PATH… into a container's volumes, without what is `gone`; `then` have it take the files.
-
-    Returns the IDs of the containers of this name and pod that there were: one that starts later has the new files.
-    """
+def send(node: str, to: Container, archive: bytes, gone: Iterable[str], then: str, words: Sequence[str] = ()) -> Taken:
+    """Put an archive of VOLUME/PATH… into a container's volumes, without what is `gone`; `then` have it take them."""
     given = {"uid": to.uid, "container": to.name, "base": to.base}
     head = "".join(f"{key}={shlex.quote(value)}\n" for key, value in given.items())
-    script = f"set -eu\n{head}{SEND}{EACH}{doing(then, words)}\ndone"
+    script = f"set -eu\n{head}{MOMENT}{SEND}{EACH}{doing(then, words)}\ndone"
     argv = ["docker", "exec", "--interactive", node, "sh", "-c", script, "sh", *gone]
     told = process.run(argv, env=endpoint.variables(), stdin=archive, within_s=SENT_WITHIN_S)
-    return frozenset(told.split())
+    found = told.split()
+    # The last of them: each act that follows the files has its own.
+    return Taken(frozenset(w for w in found if w[0] != "@"), max(float(w[1:]) for w in found if w[0] == "@"))
 
 
 def doing(then: str, words: Sequence[str]) -> str:
@@ -92,6 +101,6 @@ def doing(then: str, words: Sequence[str]) -> str:
         case "command":
             # As the container's own user, with its environment; what it says is told where it fails.
             command = shlex.join(words)
-            return f'    ctr --namespace k8s.io tasks exec --exec-id "devenv-$$" "$id" {command} >&2'
+            return f'    {MOMENT}    ctr --namespace k8s.io tasks exec --exec-id "devenv-$$" "$id" {command} >&2'
         case _:
             return "    true"

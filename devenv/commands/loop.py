@@ -55,6 +55,7 @@ class Loop:
     sent: bool = False  # the change under way has reached a container
     open: dict[tuple[str, str], Sent] = field(default_factory=dict)  # what containers were not seen to take yet
     what: list[Path] = field(default_factory=list)  # files of it
+    told: str = ""  # the last error of looking after pods: the same again is no news
     identity: dict[str, str | None] = field(default_factory=dict)
     syncer: Syncer | None = None
 
@@ -201,7 +202,11 @@ class Loop:
         except TakenDown:
             raise
         except DevenvError as error:
-            self.person.error(f"pods that were replaced may run their image's code: {error}")
+            if (told := str(error)) != self.told:
+                self.person.error(f"pods that were replaced may run their image's code: {told}")
+            self.told = told
+        else:
+            self.told = ""
 
     def ahead(self) -> str:
         """Return how far its containers are ahead of their images, as the end of a sentence."""

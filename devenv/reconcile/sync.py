@@ -126,9 +126,10 @@ class Syncer:
         container = inplace.Container(target.key[0], target.container, base)
         archive = tree.archive([(target.name_of(file.path), file) for file in delta.put], self.stamp)
         gone = [target.name_of(path) for path in delta.gone]
-        before = inplace.send(self.env.provider.node, container, archive, gone, then.kind, then.words)
+        taken = inplace.send(self.env.provider.node, container, archive, gone, then.kind, then.words)
         self.given[target.key] = self.wanted[image]
-        return Sent(target, image, then, before | target.ids, time.time())
+        at = time.time() if then.kind == "restart" else taken.at
+        return Sent(target, image, then, taken.ids | target.ids, at)
 
     def settle(self, sent: Iterable[Sent], superseded: Callable[[], bool]) -> bool:
         """Wait until the containers answer with what they were sent; return False where a newer change makes that idle.

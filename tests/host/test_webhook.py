@@ -127,7 +127,7 @@ def guarded(foreign: Foreign, tmp_path: Path) -> Iterator[Environment]:
     """The hello project with an operator, to be brought up on somebody's cluster."""
     root = copied(CHECKOUT / "tests/projects/hello", tmp_path, ("pyproject.toml", "app", "k8s"))
     (root / "operator").mkdir()
-    (root / "operator/Dockerfile").write_text("FROM base\nRUN install-packages python3\nUSER 1000\n")
+    (root / "operator/Dockerfile").write_text("FROM devenv.local/base\nRUN install-packages python3\nUSER 1000\n")
     (root / "k8s/operator.yaml").write_text(yaml.safe_dump_all([*operator(), definition()]))
     extra = {"KUBECONFIG": str(foreign.kubeconfig)}
     env = Environment(f"t{MARK}-hook", root, {"web": free_ports(6)[5]}, extra=extra)
