@@ -60,7 +60,8 @@ def doctor(
     from devenv.commands import doctor
     from devenv.commands.bundle import write
 
-    found = doctor.checks(project(file))
+    here = project(file)
+    found = doctor.checks(here)
     if form is Output.json:
         output.as_json([asdict(check) for check in found])
     else:
@@ -70,7 +71,7 @@ def doctor(
             if check.fix:
                 output.log(f"{check.name}: {check.fix}")
     if bundle:
-        write(bundle, found, project(file))
+        write(bundle, found, here)
         output.log(f"{bundle}: look through it before you send it")
     if not doctor.is_well(found):
         raise typer.Exit(FAILED)

@@ -44,7 +44,7 @@ RESTART = """
     kill -KILL "$pid" 2>/dev/null || true
 """
 # A process that has just started may not listen to it yet; one that never does would go on as it was, unsaid.
-SIGNAL = """
+HEARS = """
     number=$(env kill -l %(name)s)
     for _ in $(seq 100); do
         caught=$(awk '/^SigCgt/ { print $2 }' "/proc/$pid/status")
@@ -55,8 +55,6 @@ SIGNAL = """
         echo "the first process of container $container does nothing at signal %(name)s" >&2
         exit 1
     fi
-    date +@%%s.%%N
-    kill -s %(name)s "$pid"
 """
 
 
@@ -97,7 +95,8 @@ def doing(then: str, words: Sequence[str]) -> str:
         case "restart":
             return RESTART
         case "signal":
-            return SIGNAL % {"name": shlex.quote(words[0])}
+            name = shlex.quote(words[0])
+            return f'{HEARS % {"name": name}}    {MOMENT}    kill -s {name} "$pid"\n'
         case "command":
             # As the container's own user, with its environment; what it says is told where it fails.
             command = shlex.join(words)

@@ -12,7 +12,7 @@ from typing import Any
 from devenv import __version__
 from devenv.errors import DevenvError
 from devenv.images import builder, daemon
-from devenv.project.settings import Settings
+from devenv.project.settings import Settings, port_variable
 from devenv.reconcile import forwards
 from devenv.reconcile.preflight import FIRST_BUILD_BYTES, WARM_BYTES
 from devenv.system import host, process, state
@@ -154,9 +154,8 @@ def ports(settings: Settings) -> Iterator[Check]:
         return
     taken = {port: name for port, name in wanted.items() if not forwards.is_free(port)}
     for port, name in taken.items():
-        variable = f"DEVENV_PORT_{name.upper().replace('-', '_')}"
         found = f"{port}, of forward {name}, is in use by {forwards.holder(port)}"
-        yield Check("ports", Level.fault, found, f"stop it, or set {variable} to a free port")
+        yield Check("ports", Level.fault, found, f"stop it, or set {port_variable(name)} to a free port")
     if not taken:
         yield Check("ports", Level.ok, f"{listed(wanted)} are free")
 

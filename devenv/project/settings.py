@@ -100,8 +100,13 @@ def overridden(table: Any, environ: Mapping[str, str], flags: Mapping[str, str |
     return laid
 
 
+def port_variable(forward: str) -> str:
+    """Return the variable that gives a forward another local port."""
+    return f"DEVENV_PORT_{forward.upper().replace('-', '_')}"
+
+
 def moved(name: str, forward: Any, environ: Mapping[str, str]) -> Any:
-    local = environ.get(f"DEVENV_PORT_{name.upper().replace('-', '_')}")
+    local = environ.get(port_variable(name))
     if not local or not isinstance(forward, dict) or ":" not in str(forward.get("ports")):
         return forward
     return {**forward, "ports": f"{local}:{str(forward['ports']).split(':')[1]}"}
@@ -109,7 +114,7 @@ def moved(name: str, forward: Any, environ: Mapping[str, str]) -> Any:
 
 def unknown_variables(project: Project, environ: Mapping[str, str]) -> Iterator[str]:
     """Yield what is nearly one of our variables. Others that begin like them are other programs'."""
-    ports = {f"DEVENV_PORT_{name.upper().replace('-', '_')}" for name in project.forwards}
+    ports = {port_variable(name) for name in project.forwards}
     known = {f"DEVENV_{key.upper()}" for key in OVERRIDDEN} | ports
     for key in environ:
         if key.startswith("DEVENV_") and key not in known and (near := get_close_matches(key, known, 1, ALIKE)):

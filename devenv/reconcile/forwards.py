@@ -17,6 +17,7 @@ from devenv.errors import DevenvError
 from devenv.forwarder.spec import LOST, OPEN, STOP, ForwardSpec, ForwardStatus, ProcessSpec
 from devenv.images import endpoint
 from devenv.project.schema import Project
+from devenv.project.settings import port_variable
 from devenv.system import process, state, wait
 from devenv.system.state import Folder
 
@@ -50,7 +51,7 @@ def taken_ports(forwards: Iterable[ForwardSpec]) -> list[str]:
     """Return a sentence for each local port that someone else listens on."""
     return [
         f"port {f.local_port} of forward {f.name} is in use by {holder(f.local_port)}; "
-        f"stop it, or set DEVENV_PORT_{f.name.upper().replace('-', '_')} to a free port"
+        f"stop it, or set {port_variable(f.name)} to a free port"
         for f in forwards
         if not is_free(f.local_port)
     ]
