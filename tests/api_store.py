@@ -9,7 +9,7 @@ from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from threading import RLock, Thread
 from typing import Any
@@ -17,6 +17,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from devenv.kube.kinds import Kinds, versions
 from devenv.system.digest import digest
+from tests.kube_server import Answering
 from tests.test_kinds import aggregated, resource
 
 Document = dict[str, Any]
@@ -100,8 +101,7 @@ def fields(value: Document) -> Document:
     return {f"f:{k}": fields(v) if isinstance(v, dict) else {} for k, v in left.items()}
 
 
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class Handler(Answering):
     store: Store
 
     def answer(self) -> None:
@@ -148,16 +148,6 @@ class Handler(BaseHTTPRequestHandler):
         self.told(new)
 
     do_GET = do_PATCH = do_POST = do_PUT = do_DELETE = answer
-
-    def told(self, value: Document, status: int = 200) -> None:
-        body = json.dumps(value).encode()
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
 
 
 @contextmanager

@@ -71,8 +71,25 @@ class Cluster:
         return sum("follow=true" in line for line in self.asked)
 
 
-class Handler(BaseHTTPRequestHandler):
+class Answering(BaseHTTPRequestHandler):
+    """Answers on connections that are kept, and says nothing to the terminal."""
+
     protocol_version = "HTTP/1.1"
+
+    def told(self, value: Document, status: int = 200) -> None:
+        self.whole(json.dumps(value).encode(), status)
+
+    def whole(self, body: bytes, status: int = 200) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+class Handler(Answering):
     cluster: Cluster
 
     def do_GET(self) -> None:
@@ -165,18 +182,6 @@ class Handler(BaseHTTPRequestHandler):
                     piece = chunk[start : start + 30_000]
                     self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
             self.wfile.write(b"0\r\n\r\n")
-
-    def told(self, value: Document, status: int = 200) -> None:
-        self.whole(json.dumps(value).encode(), status)
-
-    def whole(self, body: bytes, status: int = 200) -> None:
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
 
 
 @contextmanager
