@@ -2,6 +2,8 @@
 
 import shutil
 import tarfile
+import time
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
@@ -64,6 +66,31 @@ def test_a_hundred_saves_end_in_the_last_state(tmp_path: Path) -> None:
 
     eventually(arrived, SOON_S)
     following.end()
+
+
+def test_a_file_that_is_emptied_before_it_is_written_is_not_taken_empty(tmp_path: Path) -> None:
+    files, file = project(tmp_path), tmp_path / "api/src/a.py"
+    with file.open("w") as half, ThreadPoolExecutor() as pool:
+        seen = pool.submit(files.now)
+        time.sleep(0.1)
+        assert not seen.done()
+        half.write("x = 1")
+        half.flush()
+        assert seen.result(SOON_S)["src/a.py"].data == b"x = 1"
+
+
+def test_a_file_that_stays_empty_is_taken_as_it_is(tmp_path: Path) -> None:
+    files = project(tmp_path)
+    (tmp_path / "api/src/__init__.py").touch()
+    assert files.now()["src/__init__.py"].data == b""
+
+
+def test_a_file_is_read_when_another_change_of_it_gets_another_time(tmp_path: Path) -> None:
+    """Two changes within one tick of the file system's clock, of the same length, look the same."""
+    files, file = project(tmp_path), tmp_path / "api/src/a.py"
+    file.write_text("x = 1")
+    files.now()
+    assert time.time() - file.stat().st_mtime > 0.01
 
 
 def test_a_folder_that_is_gone_as_a_whole_is_an_error_and_not_sent(tmp_path: Path) -> None:

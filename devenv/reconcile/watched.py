@@ -1,5 +1,7 @@
 """The files of a project, read as what they are to it: the input of ways.py, and the files that are sent."""
 
+import os
+import time
 from dataclasses import replace
 from pathlib import Path, PurePath
 
@@ -13,6 +15,9 @@ from devenv.reconcile.tree import Tree
 from devenv.reconcile.ways import Folder, Kind, Synced, Watched, nothing, way_of
 
 Stamp = tuple[int, int, int, int]  # of a file: while it stays, so does the content
+# A file that changed less long ago may still be being written, and change again without another stamp: file systems
+# count time in ticks of up to 10 ms. Many programs empty a file before they write it, and may be held up in between.
+WRITTEN_AFTER_S, FILLED_AFTER_S, LOOKS_EACH_S = 0.02, 0.5, 0.01
 
 
 def watched(desired: Stack, tests: frozenset[PurePath] = frozenset()) -> Watched:
@@ -97,7 +102,7 @@ class Files:
 
     def _file(self, name: str) -> File | None:
         try:
-            told = (self._home / name).lstat()
+            told = written(self._home / name)
             stamp = (told.st_mtime_ns, told.st_size, told.st_ino, told.st_mode)
             if (kept := self._read.get(name)) and kept[0] == stamp:
                 return kept[1]
@@ -111,3 +116,13 @@ class Files:
         if file:
             self._read[name] = stamp, file
         return file
+
+
+def written(path: Path) -> os.stat_result:
+    """Return what lstat tells of a file once it is not just being written. Raise FileNotFoundError."""
+    while True:
+        told = path.lstat()
+        age = time.time() - told.st_mtime
+        if not 0 <= age < (WRITTEN_AFTER_S if told.st_size else FILLED_AFTER_S):
+            return told
+        time.sleep(LOOKS_EACH_S)

@@ -1,7 +1,6 @@
-"""The release that the scenarios promote; what an environment of it leaves is cleared away before the next one's."""
+"""The release that the scenarios promote."""
 
 import subprocess
-from collections.abc import Iterator
 
 import pytest
 
@@ -12,7 +11,7 @@ from tests.cluster.nodes.release import Release
 
 
 @pytest.fixture(scope="session")
-def release(foreign: Foreign, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Release]:
+def release(foreign: Foreign, tmp_path_factory: pytest.TempPathFactory) -> Release:
     root = copied(CHECKOUT, tmp_path_factory.mktemp("release"), STACK)
     for words in (("init", "--quiet"), ("add", "--all"), ("commit", "--quiet", "--message", "A release")):
         subprocess.run(["git", "-c", "user.name=t", "-c", "user.email=t@example.com", *words], cwd=root, check=True)
@@ -21,6 +20,4 @@ def release(foreign: Foreign, tmp_path_factory: pytest.TempPathFactory) -> Itera
     pushed = env.fine("images", "push", *names, "--registry", foreign.registry).split()
     images = {ref.partition("@")[0].rpartition("/")[2]: ref for ref in pushed}
     assert set(images) == set(names)
-    yield Release(env, foreign, images)
-    # They are the cluster's, and outlive the namespaces.
-    foreign.kubectl("delete", "priorityclass", "somabrain", "somabrain-data", "--ignore-not-found")
+    return Release(env, foreign, images)

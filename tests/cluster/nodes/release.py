@@ -63,3 +63,9 @@ def secrets(foreign: Foreign, namespace: str, host: str) -> None:
     }.items():
         literals = [f"--from-literal={key}={value}" for key, value in values.items()]
         foreign.kubectl("-n", namespace, "create", "secret", "generic", name, *literals)
+
+
+def cleared(foreign: Foreign, *namespaces: str) -> None:
+    """Take an environment away, with what it has outside its namespace: who comes next would meet another's."""
+    foreign.kubectl("delete", "namespace", *namespaces)
+    foreign.kubectl("delete", "priorityclass", "somabrain", "somabrain-data", "--ignore-not-found")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.cluster.client import Client
-from tests.cluster.nodes.release import SECRETS, Release, secrets
+from tests.cluster.nodes.release import SECRETS, Release, cleared, secrets
 
 PROD, OUTSIDE = "somabrain-prod", "outside"
 THREE_READY = ("--for=jsonpath={.status.readyReplicas}=3", "deployment/somabrain", "--timeout=300s")
@@ -41,7 +41,7 @@ def prod(release: Release) -> Iterator[Release]:
     release.fine("prod")
     foreign.kubectl("-n", PROD, "wait", *THREE_READY)
     yield release
-    foreign.kubectl("delete", "namespace", PROD, OUTSIDE)
+    cleared(foreign, PROD, OUTSIDE)
 
 
 def nodes(release: Release, app: str) -> list[str]:

@@ -13,7 +13,7 @@ from somabrain.schema import Revisions
 
 from tests.cluster.client import Client
 from tests.cluster.environment import Environment
-from tests.cluster.nodes.release import SECRETS, Release, secrets
+from tests.cluster.nodes.release import SECRETS, Release, cleared, secrets
 from tests.waiting import eventually
 
 STAGING = "somabrain-staging"
@@ -61,7 +61,7 @@ def promoted(release: Release) -> Iterator[Release]:
 
     release.fine("staging")
     yield release
-    foreign.kubectl("delete", "namespace", STAGING)
+    cleared(foreign, STAGING)
 
 
 @pytest.fixture
