@@ -16,7 +16,7 @@ import typer
 from devenv import __version__, errors
 from devenv.cli import completion, forward, images, inside, logs, machine, promote, rest, timings, tls
 from devenv.cli.help import Panel, Verbs
-from devenv.cli.options import AsOutput, Output, confirm, duration, ending, hide_passwords, look, verb
+from devenv.cli.options import AsOutput, Output, Replace, confirm, duration, ending, hide_passwords, look, verb
 from devenv.cli.timings import Timings, Trace, shown
 from devenv.errors import DevenvError
 
@@ -73,6 +73,7 @@ def up(
     form: AsOutput = Output.text,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before many deletions.")] = False,
     take_over: Annotated[bool, typer.Option("--take-over", help="Use another checkout's cluster.")] = False,
+    replace: Replace = None,
     timings: Timings = False,
     trace: Trace = None,
 ) -> None:
@@ -81,7 +82,7 @@ def up(
     from devenv.commands.up import up
 
     with shown(env, timings, trace), output.performing() as on_event:
-        result = up(env, on_event, output.log, partial(confirm, yes=yes, shared=True), take_over)
+        result = up(env, on_event, output.log, partial(confirm, yes=yes, shared=True), take_over, replace=replace or ())
     output.status(result, form is Output.json)
 
 
@@ -148,12 +149,12 @@ rest.register(app)
 
 @app.command(epilog="Example: devenv plan -o json", rich_help_panel=Panel.look)
 @look
-def plan(env: "Environment", form: AsOutput = Output.text) -> None:
+def plan(env: "Environment", replace: Replace = None, form: AsOutput = Output.text) -> None:
     """Print what `up` would do and why. Changes nothing; prints nothing when all is up to date."""
     from devenv.cli import output
     from devenv.commands.up import plan
 
-    steps = plan(env)
+    steps = plan(env, replace or ())
     if form is Output.json:
         output.as_json([{"name": s.name, "cause": s.cause, "within_s": s.within_s, "needs": s.needs} for s in steps])
     else:

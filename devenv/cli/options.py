@@ -47,6 +47,10 @@ Registry = Annotated[
 YesRemote = Annotated[
     str | None, typer.Option("--yes-remote", metavar="NAME", help="Confirm a remote context by repeating its name.")
 ]
+Replace = Annotated[
+    list[str] | None,
+    typer.Option("--replace", metavar="KIND/NAME", help="Delete this object and make it anew: what it holds is lost."),
+]
 AsOutput = Annotated[Output, typer.Option("--output", "-o", help="How to print the result.")]
 P = ParamSpec("P")
 PYPROJECT = Path("pyproject.toml")

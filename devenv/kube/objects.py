@@ -44,7 +44,10 @@ FIRST = (
     "ClusterRoleBinding", "RoleBinding", "Secret", "ConfigMap", "PersistentVolumeClaim", "Service",
 )  # fmt: skip
 # kubectl's own short names (kubectl api-resources).
-SHORT = {"deploy": "deployment", "sts": "statefulset", "ds": "daemonset"}
+SHORT = {
+    "deploy": "deployment", "sts": "statefulset", "ds": "daemonset", "svc": "service", "cm": "configmap",
+    "pvc": "persistentvolumeclaim", "pv": "persistentvolume", "crd": "customresourcedefinition", "ns": "namespace",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, order=True)

@@ -42,6 +42,12 @@ def containers(document: Document) -> Iterator[Document]:
             yield from mappings(spec.get(key))
 
 
+def claims(document: Document) -> set[str]:
+    """Return the names of the PersistentVolumeClaims among the volumes of its pods."""
+    volumes = (volume for spec in specs(document) for volume in mappings(spec.get("volumes")))
+    return {str(mapping(volume.get("persistentVolumeClaim")).get("claimName", "")) for volume in volumes} - {""}
+
+
 def variables(document: Document) -> Iterator[tuple[str, str, str]]:
     """Yield the environment variables that its pods take from Secrets: name, Secret and key.
 

@@ -1,11 +1,11 @@
 """One snapshot of what is there, as a value. Pure."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from devenv.certificates import rules
 from devenv.cluster.state import Cluster
-from devenv.kube.objects import Id, Object
+from devenv.kube.objects import KEPT, Id, Object
 from devenv.kube.readiness import Readiness
 
 
@@ -16,13 +16,24 @@ class Differences:
     drifted: Mapping[Id, str] = field(default_factory=dict)  # others have changed it
     fixed: Mapping[Id, str] = field(default_factory=dict)  # the change that is wanted cannot be made in place
     invalid: Mapping[Id, str] = field(default_factory=dict)  # the API server does not take it as it is wanted
+    asked: frozenset[Id] = frozenset()  # a person wants it made anew, with the loss of what it holds
 
     @classmethod
     def of(cls, found: Iterable[tuple[Id, str, str]]) -> "Differences":
         kinds: dict[str, dict[Id, str]] = {"drifted": {}, "fixed": {}, "invalid": {}}
         for id_, kind, why in found:
             kinds.get(kind, {})[id_] = why
-        return cls(**kinds)
+        return cls(kinds["drifted"], kinds["fixed"], kinds["invalid"])
+
+    @property
+    def replaced(self) -> frozenset[Id]:
+        """What is deleted and applied anew."""
+        return self.asked | {id_ for id_ in self.fixed if id_.kind not in KEPT}
+
+    @property
+    def kept(self) -> Mapping[Id, str]:
+        """What can neither be changed nor be replaced unasked, and why."""
+        return {id_: why for id_, why in self.fixed.items() if id_ not in self.replaced}
 
 
 @dataclass(frozen=True)
@@ -44,3 +55,7 @@ class Observed:
     certificate: rules.Seen | None = None  # of the ingress, where one is wanted and the cluster runs
     forwards_hash: str = ""  # of the forwards that a living process serves, or an empty string
     forwards_closed: str = ""  # why not all of these lead to a service that answers, or an empty string
+
+    def asked(self, ids: frozenset[Id]) -> "Observed":
+        """Return it with what a person wants made anew; what is not there is made anyway."""
+        return replace(self, differences=replace(self.differences, asked=ids & self.sources.keys()))

@@ -8,12 +8,12 @@ from types import MappingProxyType
 from devenv.certificates import rules
 from devenv.cluster.state import Cluster
 from devenv.kube import ahead, hooks
-from devenv.kube.objects import KEPT, RUN_AGAIN, Id, Object
+from devenv.kube.objects import RUN_AGAIN, Id, Object
 from devenv.kube.readiness import Level, Readiness
 from devenv.kube.verdict import LEAVES
 from devenv.project.schema import LOCAL, Tls
 from devenv.project.stack import NODE, Stack
-from devenv.reconcile import gated, guards
+from devenv.reconcile import gated, guards, replacing
 from devenv.reconcile.actions import (
     Action,
     ApplyObjects,
@@ -40,6 +40,7 @@ DROPPED = "no longer in the manifests; devenv applied it for this environment"
 PLAIN = ("objects", "webhooks", "guarded objects")
 AFTER = (("cluster", "env-file"), ("cluster", "objects"), ("cluster", "objects", "webhooks"))
 GONE_WITHIN_S = 60.0  # a pod that is asked to end
+AS_ASKED = "is replaced, as --replace says"
 NOT_OURS = "exists and is not managed by devenv"  # said of an object: `up` refuses to overwrite it
 
 
@@ -69,12 +70,13 @@ def missing(desired: Stack, observed: Observed) -> Iterator[Step]:
         action = CreateCluster(desired.images[NODE])
         yield Step("cluster", action, observed.cluster.value, 300, (f"image {NODE}", "env-file"))
     yield from load_steps(desired, observed.node_images, desired.wanted_images)
-    changed = changed_objects(desired.objects, observed)
+    changed = replacing.begun_again(desired, observed) | changed_objects(desired.objects, observed)
     within_s, needs = settings.project.ready_within_s, partial(workload_needs, desired)
     awaited = {o.id for o in desired.awaited}
-    waiting = gated.held(desired, changed, observed)
+    waiting = gated.held(desired, changed, observed) | replacing.held(desired, observed)
     yield from object_steps(desired.objects, changed, observed, within_s, needs, awaited, waiting)
     yield from ahead_steps(desired, observed, changed, within_s)
+    yield from replacing.waits(desired, observed, changed, within_s)
     # What takes their place comes first: a workload under another name may not come up.
     after = ("cluster", *PLAIN, *(f"ready {o.id}" for o in desired.awaited))
     for tier in guards.removal(observed.orphans):
@@ -125,8 +127,9 @@ def change(obj: Object, observed: Observed) -> str:
         return "" if obj.kind == "Namespace" else NOT_OURS
     if obj.id not in observed.sources:
         return "is not in the cluster"
-    if why := observed.differences.fixed.get(obj.id):
-        return f"cannot be changed in place{'' if obj.kind in KEPT else ', and is replaced'}: {why}"
+    if (why := observed.differences.fixed.get(obj.id)) or obj.id in observed.differences.asked:
+        replaced = obj.id in observed.differences.replaced
+        return f"cannot be changed in place{', and is replaced' if replaced else ''}: {why}" if why else AS_ASKED
     if observed.sources[obj.id] != obj.source:
         return new_source(obj, observed.living.get(obj.id), observed.readiness.get(obj.id))
     return observed.differences.drifted.get(obj.id, "")
@@ -163,7 +166,7 @@ def object_steps(
     """
     found = [*objects]
     plain, order = tuple(o for o in found if not o.runs), guards.order(found)
-    fixed, readiness = {id_ for id_ in observed.differences.fixed if id_.kind not in KEPT}, observed.readiness
+    fixed, readiness = observed.differences.replaced, observed.readiness
     own = fixed | held.keys()  # each in a step of its own
     for name, tier, before in zip(PLAIN, (order.first, order.guards, order.guarded), AFTER, strict=True):
         answering = {f"ready {server.id}" for o in tier for server in order.servers.get(o, ())}

@@ -9,9 +9,9 @@ from devenv.cluster.state import Cluster
 from devenv.errors import DevenvError
 from devenv.images import daemon
 from devenv.kube import pods
-from devenv.kube.objects import CHECKOUT, KEPT, Id, Object
+from devenv.kube.objects import CHECKOUT, Id, Object
 from devenv.project.stack import Stack
-from devenv.reconcile import forwards, node_ports
+from devenv.reconcile import forwards, node_ports, replacing
 from devenv.reconcile.environment import Environment
 from devenv.reconcile.observed import Differences, Observed
 from devenv.reconcile.plan import NOT_OURS, changed_objects
@@ -41,6 +41,7 @@ def check(desired: Stack, observed: Observed, env: Environment, take_over: bool 
         )
     changed = changed_objects(desired.objects, observed)
     faults += refused(observed.differences)
+    faults += replacing.faults(observed)
     faults += [f"{id_} {why}; refusing to overwrite it" for id_, why in changed.items() if why == NOT_OURS]
     tls, seen = env.project.tls, observed.certificate
     if tls and seen and (why := rules.obstacle(tls.issuer, seen)):
@@ -65,9 +66,8 @@ def refused(differences: Differences) -> list[str]:
         *(f"{id_} is not valid: {why}" for id_, why in differences.invalid.items()),
         *(
             f"{id_} cannot be changed in place, and may hold data: {why}\n"
-            f"hint: undo the change, or delete it yourself (kubectl delete) and run `devenv up`"
-            for id_, why in differences.fixed.items()
-            if id_.kind in KEPT
+            f"hint: undo the change, or run `devenv up --replace {id_}`, which makes it anew: what it holds is lost"
+            for id_, why in differences.kept.items()
         ),
     ]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from devenv.errors import DevenvError, TimedOut
 from devenv.kube.objects import Object
 from devenv.kube.readiness import Level, Readiness
-from devenv.reconcile import observe
+from devenv.reconcile import observe, replacing
 from devenv.reconcile.environment import Environment
 from devenv.system.cancel import Cancel
 from devenv.system.wait import poll
@@ -24,8 +24,19 @@ class Waiter:
 
     def replace(self, obj: Object) -> None:
         """Delete an object and apply it anew. The pods of a StatefulSet go on, and are its own again."""
-        self.delete(obj, orphans=obj.kind == "StatefulSet")
+        if obj.kind == replacing.CLAIM:
+            self.delete_claim(obj)
+        else:
+            self.delete(obj, orphans=obj.kind == "StatefulSet")
         self.env.api.apply(obj)
+
+    def delete_claim(self, claim: Object) -> None:
+        """Delete a claim and the pods that hold it; those that are made in their place wait for the next one."""
+        self.env.api.delete(claim)
+        holding = [p for p in self.env.api.objects("v1", "Pod", (claim.id.namespace,)) if replacing.mounts(p, claim)]
+        for pod in holding:
+            self.env.api.delete(pod)
+        self.await_gone([claim], GONE_WITHIN_S)
 
     def delete(self, obj: Object, orphans: bool = False) -> None:
         """Delete an object and see it gone with what it owns, or without."""

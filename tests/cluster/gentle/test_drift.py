@@ -19,6 +19,11 @@ kind: RoleBinding
 metadata: {name: spare}
 roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: view}
 ---
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: spare}
+spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 2Mi}}}
+---
 apiVersion: apps/v1
 kind: Deployment
 metadata: {name: spare}
@@ -43,10 +48,12 @@ spec:
     spec:
       automountServiceAccountToken: false
       securityContext: {runAsNonRoot: true, runAsUser: 999, seccompProfile: {type: RuntimeDefault}}
+      volumes: [{name: kept, persistentVolumeClaim: {claimName: spare}}]
       containers:
         - name: c
           image: redis:7
           args: [redis-server, --save, ""]
+          volumeMounts: [{name: kept, mountPath: /kept}]
           resources: {limits: {cpu: 100m, memory: 64Mi}, requests: {cpu: 10m, memory: 16Mi}}
           securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}
 """
@@ -60,7 +67,7 @@ def spare(stack: Environment) -> Iterator[Environment]:
     stack.fine("up")
     assert stack.plan() == ""
     yield stack
-    objects = [f"{kind}/spare" for kind in ("configmap", "rolebinding", "deployment", "statefulset")]
+    objects = [f"{kind}/spare" for kind in ("configmap", "rolebinding", "deployment", "statefulset", "pvc")]
     stack.kubectl("-n", NAMESPACE, "delete", *objects)
 
 
@@ -97,6 +104,21 @@ def test_what_cannot_be_changed_in_place_is_replaced_and_the_pods_of_a_stateful_
     spare.fine("up")
     assert spare.plan() == ""
     assert spare.kubectl(*pod) == before
+
+
+def test_a_claim_is_made_anew_only_by_name_and_its_pods_with_it(spare: Environment) -> None:
+    inside = ("-n", NAMESPACE, "exec", "spare-0", "--")
+    spare.kubectl(*inside, "touch", "/kept/file")
+    file = spare.root / "k8s/overlays/dev/spare.yaml"
+    file.write_text(file.read_text().replace("[ReadWriteOnce]", "[ReadWriteOncePod]"))
+    refused = spare.run("up")
+    assert refused.returncode == 1
+    assert "persistentvolumeclaim/spare cannot be changed in place, and may hold data: " in refused.stderr
+    assert "devenv up --replace persistentvolumeclaim/spare" in refused.stderr
+    assert spare.kubectl(*inside, "ls", "/kept") == "file\n"
+    spare.fine("up", "--replace", "persistentvolumeclaim/spare")
+    assert spare.plan() == ""
+    assert spare.kubectl(*inside, "ls", "/kept") == ""
 
 
 def test_what_the_api_server_does_not_take_is_told_before_anything_is_changed(spare: Environment) -> None:
