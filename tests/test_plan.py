@@ -515,3 +515,15 @@ def test_pods_that_are_ahead_of_their_image_are_replaced_where_nothing_else_repl
     assert steps[0].action == ReplacePods((pod,))
     changed = replace(seen, sources={**seen.sources, api.id: "other"})
     assert names(make_plan(want, changed)) == ["apply deployment/api", "ready deployment/api"]
+
+
+def test_a_custom_resource_with_pods_comes_after_its_images_and_another_does_not() -> None:
+    pods = {"template": {"spec": {"containers": [{"name": "c", "image": "app"}]}}}
+    rollout = {"apiVersion": "argoproj.io/v1", "kind": "Rollout", "metadata": {"name": "r"}, "spec": pods}
+    plain = {**rollout, "kind": "Analysis", "spec": {}}
+    steps = {s.name: s for s in make_plan(wanted([*DOCUMENTS, rollout, plain]), Observed())}
+    assert "load app" in steps["apply rollout/r"].needs
+    assert "apply rollout/r" in steps["ready rollout/r"].needs
+    together = steps["objects"].action
+    assert isinstance(together, ApplyObjects)
+    assert {"Analysis", "Rollout"} & {o.kind for o in together.objects} == {"Analysis"}

@@ -55,6 +55,7 @@ def test_a_claim_takes_its_pods_along_and_what_gates_made_is_made_again() -> Non
     steps = planned("pvc/data")
     assert steps["replace persistentvolumeclaim/data"].cause == "is replaced, as --replace says"
     assert steps["replace persistentvolumeclaim/data"].action == ReplaceObject(named(WANT, "pvc/data"))
+    assert "replace persistentvolumeclaim/data" in steps["ready persistentvolumeclaim/data"].needs
     assert steps["ready deployment/cache"].needs == ("replace persistentvolumeclaim/data",)
     assert steps["run job/migrate"].action == RunJob(named(WANT, "job/migrate"))
     assert steps["run job/migrate"].cause == "what it made may be gone with persistentvolumeclaim/data"
@@ -68,6 +69,7 @@ def test_custom_resources_are_applied_again_after_their_definition_and_those_of_
     assert thing.id.group == "shop.example"
     assert steps["apply thing/one"].action == ApplyObjects((thing,))
     assert definition in steps["apply thing/one"].needs
+    assert "apply thing/one" in steps["ready thing/one"].needs
     assert "objects" not in steps
 
 

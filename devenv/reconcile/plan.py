@@ -73,7 +73,8 @@ def missing(desired: Stack, observed: Observed) -> Iterator[Step]:
     changed = replacing.begun_again(desired, observed) | changed_objects(desired.objects, observed)
     within_s, needs = settings.project.ready_within_s, partial(workload_needs, desired)
     awaited = {o.id for o in desired.awaited}
-    waiting = gated.held(desired, changed, observed) | replacing.held(desired, observed)
+    held = (gated.held(desired, changed, observed), replacing.held(desired, observed), loaded_first(desired))
+    waiting = {id_: after for id_ in changed if (after := tuple(n for found in held for n in found.get(id_, ())))}
     yield from object_steps(desired.objects, changed, observed, within_s, needs, awaited, waiting)
     yield from ahead_steps(desired, observed, changed, within_s)
     yield from replacing.waits(desired, observed, changed, within_s)
@@ -182,7 +183,8 @@ def object_steps(
     # A volume may be made for the first pod that claims it, and a load balancer's address is the forwards' to give.
     after = ("cluster", *PLAIN, "forwards", *(f"apply {o.id}" for o in found if o.runs))
     for obj in (o for o in plain if o.id in awaited):
-        yield from await_steps(obj, changed.get(obj.id, ""), readiness.get(obj.id), within_s, after)
+        applied = (f"apply {obj.id}", f"replace {obj.id}")
+        yield from await_steps(obj, changed.get(obj.id, ""), readiness.get(obj.id), within_s, (*after, *applied))
     for workload in (o for o in found if o.runs):
         configured = (f"{verb} {id_}" for id_ in sorted(workload.references & own) for verb in ("apply", "replace"))
         others = (f"replace {o.id}" for o in order.first if o.id not in held)
@@ -228,9 +230,19 @@ def complete_step(job: Object, why: str, within_s: float) -> Step:
 
 def workload_needs(desired: Stack, obj: Object) -> list[str]:
     """Return the steps that a workload comes after: its images on the node, its gates, and what is loaded before it."""
-    loads = [f"{desired.delivery.verb} {name}" for name in desired.wanted_images if desired.ref(name) in obj.images]
     loaded = [f"apply {o.id}" for o in hooks.loaded_before(obj, desired.workloads)]
-    return [*loads, *loaded, *(f"ready {gate.id}" for gate in desired.gates_before(obj))]
+    return [*loads(desired, obj), *loaded, *(f"ready {gate.id}" for gate in desired.gates_before(obj))]
+
+
+def loaded_first(desired: Stack) -> dict[Id, tuple[str, ...]]:
+    """Return what comes after its images although it runs nothing: custom resources that an operator makes pods of."""
+    return {o.id: needs for o in desired.objects if not o.runs and (needs := loads(desired, o))}
+
+
+def loads(desired: Stack, obj: Object) -> tuple[str, ...]:
+    """Return the steps that bring an object's images to the nodes."""
+    names = (name for name in desired.wanted_images if desired.ref(name) in obj.images)
+    return tuple(f"{desired.delivery.verb} {name}" for name in names)
 
 
 def forward_steps(desired: Stack, observed: Observed) -> Iterator[Step]:
