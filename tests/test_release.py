@@ -72,8 +72,10 @@ def release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
         yield found
 
 
-def test_a_promotion_leaves_no_copy_of_the_credentials(release: Release) -> None:
-    assert "staging is promoted" in release.promote()
+@pytest.mark.parametrize("words", [(), ("--trace", "trace.json")])
+def test_a_promotion_leaves_no_copy_of_the_credentials(release: Release, words: tuple[str, ...]) -> None:
+    assert "staging is promoted" in release.promote(*words)
+    assert (release.root / "trace.json").exists() == bool(words)
     assert {"cronjob/nightly", "configmap/setting"} <= {*release.store.names()}
     (folder,) = (f for f in (release.root / "state/devenv").iterdir() if f.is_dir())
     assert (folder / "runs").is_dir()

@@ -21,7 +21,9 @@ def pods(env: Environment, run: Timeline, log: Callable[[str], None]) -> list[In
     if not run.namespaces or run.outcome == "interrupted":  # who interrupts does not want to wait for the API
         return []
     try:
-        if env.provider.observe() is not Cluster.RUNNING:
+        # A promotion leaves no copy of the credentials behind, and a look at its cluster would write one.
+        reached = env.provider.shared and env.is_connected
+        if not reached and env.provider.observe() is not Cluster.RUNNING:
             return []
         found = [dict(pod.raw) for pod in env.api.objects("v1", "Pod", run.namespaces)]
         return pod_times.intervals(found, env.api.events(run.namespaces))

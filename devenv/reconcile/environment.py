@@ -175,6 +175,10 @@ class Environment:
                 self._api = Api(self.folder, self.project.namespace)
             return self._api
 
+    @property
+    def is_connected(self) -> bool:
+        return self._api is not None
+
     def forget_api(self) -> None:
         """Connect again the next time: the cluster is another one, or at another address."""
         with self._lock:
