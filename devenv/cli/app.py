@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from devenv import __version__, errors
-from devenv.cli import completion, forward, images, inside, logs, machine, promote, rest, timings, tls
+from devenv.cli import completion, forward, images, inside, logs, machine, promote, rest, rollback, timings, tls
 from devenv.cli.help import Panel, Verbs
 from devenv.cli.options import AsOutput, Output, Replace, confirm, duration, ending, hide_passwords, look, verb
 from devenv.cli.timings import Timings, Trace, shown
@@ -248,6 +248,7 @@ added(Panel.look, "exec", " api -- env", look(inside.exec_))
 added(Panel.look, "open", " docs", look(inside.open_))
 added(Panel.look, "timings", " --trace up.json", look(timings.timings))
 added(Panel.release, "promote", " staging --image R/api@sha256:… --dry-run", promote.promote)
+added(Panel.release, "rollback", " api --list", verb(rollback.rollback))
 added(Panel.parts, "restart", " api", verb(inside.restart))
 app.add_typer(forward.app, name="forward", rich_help_panel=Panel.parts)
 app.add_typer(images.app, name="images", rich_help_panel=Panel.parts)

@@ -17,7 +17,7 @@ from devenv.system import masking
 from devenv.system.state import Folder
 
 APPLY = "application/apply-patch+yaml"  # JSON is YAML
-MERGE = "application/merge-patch+json"
+MERGE, STRATEGIC = "application/merge-patch+json", "application/strategic-merge-patch+json"
 READY_WITHIN_S = 2.0
 LOG_LINES = 30
 AT_ONCE = 8  # requests of one look
@@ -93,9 +93,16 @@ class Api:
 
     def merge(self, doing: str, obj: Object, body: Document, manager: str = MANAGER) -> Object:
         """Change these fields of an object, and nothing else of it. Raises Conflict where another has its name now."""
+        return self._patched(doing, obj, body, manager, MERGE)
+
+    def patch(self, doing: str, obj: Object, body: Document) -> Object:
+        """Change an object of a built-in kind by a strategic merge patch. Raises Conflict as `merge` does."""
+        return self._patched(doing, obj, body, MANAGER, STRATEGIC)
+
+    def _patched(self, doing: str, obj: Object, body: Document, manager: str, media: str) -> Object:
         body = {**body, "metadata": {"uid": obj.meta["uid"], **body.get("metadata", {})}}
         path = self._path(obj, fieldManager=manager)
-        return self._written(doing, "PATCH", path, Object(obj.id, body), Conflict, MERGE)
+        return self._written(doing, "PATCH", path, Object(obj.id, body), Conflict, media)
 
     def _written(
         self, doing: str, method: str, path: str, obj: Object, gone: type[DevenvError], media: str = JSON

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from devenv.forwarder.spec import AUTO, ForwardSpec
 from devenv.images.graph import Image
-from devenv.kube.objects import Object
+from devenv.kube.objects import Document, Object
 from devenv.project.schema import Tls
 
 
@@ -80,6 +80,14 @@ class Restart(Action):
 
     object: Object
     at: str
+
+
+@dataclass(frozen=True)
+class SetTemplate(Action):
+    """Put a template of pods in the place of a workload's own, as `kubectl rollout undo` does."""
+
+    object: Object
+    template: Document
 
 
 @dataclass(frozen=True)

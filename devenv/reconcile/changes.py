@@ -206,7 +206,7 @@ def hidden(secret: Document, values: Mapping[str, str]) -> Document:
     return {**{k: v for k, v in secret.items() if k != "stringData"}, "data": dict(values)}
 
 
-def difference(change: Change) -> str:
+def difference(change: Change, into: str = "promoted") -> str:
     """Return a change as a unified diff of YAML, or an empty string. No value of a Secret is in it."""
     if not change.does or change.after is None:
         return ""
@@ -215,7 +215,7 @@ def difference(change: Change) -> str:
         text(before).splitlines(),
         text(after).splitlines(),
         f"{change.name} (in the cluster)" if change.before else "/dev/null",
-        f"{change.name} (promoted)",
+        f"{change.name} ({into})",
         lineterm="",
     )
     return "\n".join(lines)

@@ -8,6 +8,7 @@ from devenv.cluster import kind
 from devenv.errors import DevenvError
 from devenv.forwarder.spec import ProcessSpec
 from devenv.images import obtain
+from devenv.kube import revisions
 from devenv.kube.objects import Id, Object, reference
 from devenv.kube.readiness import Level, Readiness
 from devenv.reconcile import actions, forwards, observe
@@ -52,6 +53,8 @@ class Handlers:
                 self.waiter.replace(obj)
             case actions.Restart(obj, at):
                 self.restart(obj, at)
+            case actions.SetTemplate(obj, template):
+                self.env.api.patch(f"roll back {obj.id}", obj, revisions.patch(template))
             case actions.AwaitReady(obj):
                 self.seen[obj.id] = self.waiter.await_ready(obj, within_s)
             case actions.AwaitEnd(obj):

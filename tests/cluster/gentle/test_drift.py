@@ -121,6 +121,21 @@ def test_a_claim_is_made_anew_only_by_name_and_its_pods_with_it(spare: Environme
     assert spare.kubectl(*inside, "ls", "/kept") == ""
 
 
+def test_a_workload_goes_back_to_its_former_revision_until_the_next_up(spare: Environment) -> None:
+    requested = ("-n", NAMESPACE, "get", "pod/spare-0", "-o", "jsonpath={.spec.containers[0].resources.requests.cpu}")
+    file = spare.root / "k8s/overlays/dev/spare.yaml"
+    file.write_text(file.read_text().replace("cpu: 10m", "cpu: 20m"))
+    spare.fine("up")
+    assert spare.kubectl(*requested) == "20m"
+    shown = spare.fine("rollback", "statefulset/spare")
+    assert {"-            cpu: 20m", "+            cpu: 10m"} <= set(shown.splitlines())
+    assert spare.kubectl(*requested) == "10m"
+    assert "apply statefulset/spare: " in spare.plan()
+    spare.fine("up")
+    assert spare.kubectl(*requested) == "20m"
+    assert spare.plan() == ""
+
+
 def test_what_the_api_server_does_not_take_is_told_before_anything_is_changed(spare: Environment) -> None:
     file = spare.root / "k8s/overlays/dev/spare.yaml"
     file.write_text(file.read_text().replace("a: b", "a: new").replace("cpu: 100m", "cpu: -1"))
