@@ -126,7 +126,9 @@ def tell(desired: stack.Stack, root: Path) -> None:
     echo = f"pod says: {' '.join(FORMS)} {URL}"
     steps = [replace(s, cause=f"{s.cause} {echo}") for s in make_plan(desired, Observed())]
     forward = ForwardStatus("api", 1, "shop", "api", "tcp", 1, "LOST", reason=echo, last_error=echo)
-    status = Status("shop", "shop", "RUNNING", False, [{"name": "x", "state": "FAILED", "why": echo}], [forward], "")
+    status = Status(
+        "shop", "shop", "RUNNING", False, [{"name": "x", "state": "FAILED", "why": echo}], [forward], [echo], ""
+    )
     run, folder = Run(), Folder(root / "state")
     folder.make()
     with said() as heard:

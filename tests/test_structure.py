@@ -34,7 +34,7 @@ def test_what_a_verb_is_made_of_loads_a_heavy_library_only_where_it_is_used() ->
 
 
 def test_data_is_printed_without_the_library_for_progress_and_errors() -> None:
-    status = "Status('n', 'n', 'RUNNING', True, [], [], '')"
+    status = "Status('n', 'n', 'RUNNING', True, [], [], [], '')"
     printed = f"output.status({status}, True); output.status({status}, False); output.steps([]); output.as_json([])"
     silent = "import contextlib, io; from devenv.cli import output; from devenv.commands.status import Status"
     assert "rich" not in libraries(f"{silent}\nwith contextlib.redirect_stdout(io.StringIO()): {printed}")

@@ -14,7 +14,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from devenv import __version__, errors
-from devenv.cli import completion, forward, images, inside, logs, machine, promote, rest, rollback, timings, tls
+from devenv.cli import (
+    completion,
+    forward,
+    images,
+    inside,
+    logs,
+    machine,
+    override,
+    promote,
+    rest,
+    rollback,
+    timings,
+    tls,
+)
 from devenv.cli.help import Panel, Verbs
 from devenv.cli.options import AsOutput, Output, Replace, confirm, duration, ending, hide_passwords, look, verb
 from devenv.cli.timings import Timings, Trace, shown
@@ -234,6 +247,8 @@ def test(
     with shown(env, timings, trace), runs.kept(env.run, env.folder, f"test {suite}", output.log):
         with env.run.phase("settings"):
             run = export.suite(env, suite, args or [], junit, output.log)
+            for replaced in export.replaced(env):
+                output.log(f"replaced, not the image's: {replaced}")
         output.log(f"running {' '.join(run.argv)}")
         with env.run.phase(f"suite {suite}"):
             code = subprocess.run(run.argv, env=run.environment, cwd=run.folder, check=False).returncode
@@ -252,6 +267,7 @@ added(Panel.release, "rollback", " api --list", verb(rollback.rollback))
 added(Panel.parts, "restart", " api", verb(inside.restart))
 app.add_typer(forward.app, name="forward", rich_help_panel=Panel.parts)
 app.add_typer(images.app, name="images", rich_help_panel=Panel.parts)
+app.add_typer(override.app, name="override", rich_help_panel=Panel.parts)
 app.add_typer(tls.app, name="tls", rich_help_panel=Panel.parts)
 added(Panel.machine, "list", " -o json", machine.list_)
 added(Panel.machine, "doctor", " -o json", machine.doctor)

@@ -123,6 +123,8 @@ def status(seen: "Status", json_wanted: bool) -> None:
     table(("WORKLOAD", "STATE", "REASON"), ((w["name"], w["state"], w["why"]) for w in seen.workloads))
     plain("")
     table(FORWARD_COLUMNS, forward_rows(seen.forwards))
+    for told in seen.replaced:
+        plain(f"\nreplaced, not the image's: {told}")
     plain(f"\n{seen.next}")
 
 

@@ -61,6 +61,8 @@ def promote(
             found = promote.look(env, environment, image, prune, take_over)
         for reference in found.ignored:
             output.log(f"ignored, not run by {environment}: {reference}")
+        for path in found.replaced:
+            output.log(f"stays replaced, not the image's: {path}; the release does not take it out")
         if form is Output.json:
             output.as_json(changes.as_json(found.changes))
         else:

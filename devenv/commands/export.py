@@ -5,11 +5,12 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
 from devenv.certificates import trust
-from devenv.commands import forward
+from devenv.commands import forward, override
 from devenv.errors import DevenvError, UsageError
 from devenv.forwarder.spec import AUTO
 from devenv.kube import client
@@ -90,6 +91,14 @@ def known(env: Environment, name: str) -> Table:
     if name not in suites:
         raise UsageError(f"no suite {name} in [tool.devenv.tests]; there are: {', '.join(suites) or 'none'}")
     return suites[name]
+
+
+def replaced(env: Environment) -> list[str]:
+    """Return the files that are not the image's own, each with why, as far as the API server tells."""
+    today = datetime.now(UTC).date()
+    with suppress(DevenvError):
+        return [one.said(today) for one in override.known(env)]
+    return []
 
 
 def suite(env: Environment, name: str, args: list[str], junit: Path | None, log: Log) -> Suite:

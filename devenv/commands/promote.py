@@ -3,9 +3,10 @@
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from devenv.errors import CommandFailed, DevenvError, Forbidden, Interrupted, UsageError
-from devenv.kube import lease
+from devenv.kube import lease, overrides
 from devenv.kube.api import Api
 from devenv.kube.objects import Object, prepared, reference
 from devenv.project.manifests import parsed
@@ -31,6 +32,7 @@ class Promotion:
     changes: tuple[Change, ...]
     checks: tuple[str, ...]
     ignored: tuple[str, ...]  # images that the environment does not run
+    replaced: tuple[str, ...] = ()  # files that stay replaced by its ConfigMap (`devenv override`), each with why
 
     @property
     def does(self) -> bool:
@@ -98,7 +100,16 @@ def look(
     kind = Kind.pruned if prune else Kind.dropped
     dropped = [obj for _, obj in sorted(there.items()) if env.api.key(obj) not in rendered]
     changes += [Change(kind, obj, obj) for obj in dropped]
-    return Promotion(name, tuple(changes), checks, tuple(ignored))
+    return Promotion(name, tuple(changes), checks, tuple(ignored), tuple(replaced(env.settings, changes)))
+
+
+def replaced(settings: Settings, changes: Iterable[Change]) -> list[str]:
+    """Return the files that a release would leave replaced."""
+    if (table := settings.project.overrides) is None:
+        return []
+    today = datetime.now(UTC).date()
+    places = (c for c in changes if (c.wanted.kind, c.wanted.id.name) == ("ConfigMap", table.config_map))
+    return [one.said(today) for c in places for one in overrides.in_force(c.before, c.wanted)]
 
 
 def change(api: Api, wanted: Object) -> Change:

@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 from devenv.cluster.state import Cluster
 from devenv.errors import DevenvError, TimedOut, UsageError
 from devenv.forwarder.spec import OPEN, ForwardStatus
-from devenv.kube import ahead
-from devenv.kube.objects import SHORT, Id
+from devenv.kube import ahead, overrides
+from devenv.kube.objects import SHORT, Id, find
 from devenv.kube.readiness import Level, Readiness
 from devenv.project import sources
 from devenv.project.settings import Settings
@@ -31,6 +32,7 @@ class Status:
     ready: bool
     workloads: list[dict[str, str]]
     forwards: list[ForwardStatus]
+    replaced: list[str]  # files that are not the image's own (`devenv override`), each with why
     next: str
 
 
@@ -59,8 +61,19 @@ def report(env: Environment, desired: Stack, observed: Observed, left: Sequence[
         ready=ready,
         workloads=[{"name": r.what, "state": r.level.name, "why": r.why or told.get(r.what, "")} for r in seen],
         forwards=served,
+        replaced=replaced(desired, observed),
         next=next_command(env.settings) if ready else f"Next: {observed.cluster.way_out}{more}",
     )
+
+
+def replaced(desired: Stack, observed: Observed) -> list[str]:
+    """Return the files that a ConfigMap replaces in the application, as the snapshot has them."""
+    if (table := desired.settings.project.overrides) is None:
+        return []
+    if (own := find(desired.objects, f"configmap/{table.config_map}")) is None:
+        return []
+    today = datetime.now(UTC).date()
+    return [one.said(today) for one in overrides.in_force(observed.living.get(own.id), own)]
 
 
 def seen_since(observed: Observed, seen: dict[Id, Readiness]) -> Observed:

@@ -195,6 +195,14 @@ class Suite(Table):
     env: dict[Variable, str] = {}
 
 
+class Overrides(Table):
+    """The ConfigMap by which files of an application can be replaced for a while, and the workload that reads it."""
+
+    config_map: Annotated[ObjectName, Field(alias="config-map")]
+    workload: Workload
+    source: Path = Path()  # the folder here from which the application's files count
+
+
 class Project(Table):
     """[tool.devenv], as written."""
 
@@ -217,6 +225,7 @@ class Project(Table):
     env: dict[Variable, str] = {}
     open: dict[Name, Page] = {}  # the addresses that `devenv open` knows beside the forwards
     tests: dict[str, Suite] = {}
+    overrides: Overrides | None = None
     environments: dict[Name, Environment] = {}
     existing: Existing = Existing()
 

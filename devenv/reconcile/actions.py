@@ -91,6 +91,14 @@ class SetTemplate(Action):
 
 
 @dataclass(frozen=True)
+class MergeObject(Action):
+    """Change these fields of an object that is there, and nothing else of it."""
+
+    object: Object
+    body: Document
+
+
+@dataclass(frozen=True)
 class AwaitReady(Action):
     object: Object
 

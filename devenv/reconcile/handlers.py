@@ -53,6 +53,8 @@ class Handlers:
                 self.waiter.replace(obj)
             case actions.Restart(obj, at):
                 self.restart(obj, at)
+            case actions.MergeObject(obj, body):
+                self.env.api.merge(f"change {obj.id}", obj, body)
             case actions.SetTemplate(obj, template):
                 self.env.api.patch(f"roll back {obj.id}", obj, revisions.patch(template))
             case actions.AwaitReady(obj):
