@@ -184,8 +184,8 @@ def test_a_migration_that_was_cut_off_is_finished_by_the_next(dsn: str) -> None:
 
 
 def test_whoever_asks_for_the_health_of_many_tenants_makes_nobody_unready(brain: Brain) -> None:
-    def flood(n: int) -> int:
-        return brain.service.api.get("/health", params={"tenant_id": f"flood-{n}"}).status_code
+    def flood(n: int) -> httpx.Response:
+        return brain.service.api.get("/health", params={"tenant_id": f"flood-{n}"})
 
     with ThreadPoolExecutor(16) as pool:
         asked = [pool.submit(flood, n) for n in range(600)]
@@ -194,4 +194,8 @@ def test_whoever_asks_for_the_health_of_many_tenants_makes_nobody_unready(brain:
             told.append(brain.service.api.get("/readyz").status_code)
             time.sleep(0.02)
     assert set(told) == {200}
-    assert {future.result() for future in asked} == {200}
+    # Who asks so much at once may have to be told that there was no time for a tenant's memories, and why.
+    answers = [future.result() for future in asked]
+    assert {answer.status_code for answer in answers} <= {200, 503}
+    assert all(answer.json()["alerts"] for answer in answers if answer.status_code == 503)
+    assert any(answer.status_code == 200 for answer in answers)
