@@ -124,7 +124,7 @@ def status(seen: "Status", json_wanted: bool) -> None:
     plain("")
     table(FORWARD_COLUMNS, forward_rows(seen.forwards))
     for told in seen.replaced:
-        plain(f"\nreplaced, not the image's: {told}")
+        text(f"\nreplaced, not the image's: {told}")
     plain(f"\n{seen.next}")
 
 

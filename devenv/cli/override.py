@@ -22,7 +22,7 @@ def day(text: str) -> str:
         raise typer.BadParameter(f"{text}: a day is written as 2026-12-31") from error
 
 
-@app.command("set", epilog='Example: devenv override set somabrain/context.py --why "until the next release"')
+@app.command("set", epilog='Example: devenv override set app/context.py --why "until the next release"')
 @verb
 def set_(
     env: "Environment",

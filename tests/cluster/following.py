@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import httpx
 
 from tests.cluster.environment import SHORT_S, Environment
-from tests.cluster.service import NAMESPACE, pods
+from tests.cluster.service import NAMESPACE, only
 from tests.waiting import eventually
 
 SOURCE = "k8s/images/somabrain/somabrain"
@@ -62,5 +62,5 @@ def workload(env: Environment) -> dict[str, str]:
 
 
 def in_pod(env: Environment, *words: str) -> str:
-    (pod,) = pods(env)
+    pod = only(env)
     return env.kubectl("-n", NAMESPACE, "exec", pod["metadata"]["name"], "-c", "somabrain", "--", *words)

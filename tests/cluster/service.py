@@ -52,6 +52,12 @@ def pods(env: Environment, app: str = "somabrain") -> list[Mapping[str, Any]]:
     return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
 
 
+def only(env: Environment, app: str = "somabrain") -> Mapping[str, Any]:
+    """The one pod of an app, once those of before are on their way out."""
+    until(lambda: len(pods(env, app)) == 1, f"one pod of {app}")
+    return pods(env, app)[0]
+
+
 def ready(pod: Mapping[str, Any]) -> bool:
     conditions = pod.get("status", {}).get("conditions", ())
     return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)

@@ -7,7 +7,7 @@ import psutil
 
 from tests.cluster.environment import SHORT_S, Environment
 from tests.cluster.following import CHANGED_S, HEALTH, LINE, SOURCE, following, in_pod, life, workload
-from tests.cluster.service import NAMESPACE, answers, pods
+from tests.cluster.service import NAMESPACE, answers, only, pods
 from tests.waiting import eventually
 
 
@@ -39,12 +39,12 @@ def test_a_container_that_does_not_reload_is_restarted_in_its_pod(stack: Environ
     stack.edit("pyproject.toml", 'then = "signal HUP" # somabrain/reloading.py\n', 'then = "restart"\n')
     stack.edit("pyproject.toml", 'loaded = "serving the code of"\nrefused = "new code does not serve"\n', "")
     with following(stack) as told:
-        (before,) = pods(stack)
+        before = only(stack)
         start = len(told.lines)
         stack.edit(HEALTH, LINE, '    return JSONResponse({"ok": True, "line": 5})\n')
         assert "1 container, answers after" in told.after(start, HEALTH)
         assert life(stack) == {"ok": True, "line": 5}
-        (pod,) = pods(stack)
+        pod = only(stack)
         counts = [p["status"]["containerStatuses"][0]["restartCount"] for p in (before, pod)]
         assert pod["metadata"]["uid"] == before["metadata"]["uid"]
         assert counts[1] == counts[0] + 1

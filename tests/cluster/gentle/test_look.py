@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tests.cluster.environment import Environment
-from tests.cluster.service import NAMESPACE, answers, pods, until
+from tests.cluster.service import NAMESPACE, answers, only, pods, until
 from tests.waiting import eventually
 
 API = "deployment/somabrain"
@@ -28,7 +28,7 @@ def test_all_containers_speak_in_order_of_time_and_no_password_is_told(stack: En
         if "PASSWORD" in key and value:
             assert value not in json.dumps(found)
     # What is printed is what kubectl has of the same container.
-    (pod,) = pods(stack)
+    pod = only(stack)
     name = pod["metadata"]["name"]
     whole = stack.kubectl("-n", NAMESPACE, "logs", name, "-c", "somabrain").splitlines()
     ours = [line["text"] for line in logs(stack, API) if line["container"] == "somabrain" and not line["previous"]]
@@ -38,7 +38,7 @@ def test_all_containers_speak_in_order_of_time_and_no_password_is_told(stack: En
 
 
 def test_logs_go_on_over_a_pod_that_is_replaced(stack: Environment) -> None:
-    (old,) = pods(stack)
+    old = only(stack)
     child, told = stack.start("logs", API, "-f", "--tail", "1", "-o", "json"), list[str]()
 
     def read() -> None:
@@ -57,7 +57,7 @@ def test_logs_go_on_over_a_pod_that_is_replaced(stack: Environment) -> None:
 
 
 def test_events_of_a_pod_that_is_gone_are_told_with_those_of_the_stack(stack: Environment) -> None:
-    (old,) = pods(stack)
+    old = only(stack)
     name = old["metadata"]["name"]
     stack.kubectl("-n", NAMESPACE, "delete", "pod", name, "--wait=true")
     until(lambda: answers(stack), "the API answers")
@@ -77,7 +77,7 @@ def test_a_command_in_a_pod_has_our_input_and_we_have_its_exit_code(stack: Envir
 
 
 def test_a_restart_gives_new_pods_and_leaves_nothing_to_do(stack: Environment) -> None:
-    (old,) = pods(stack)
+    old = only(stack)
     stack.fine("restart", "somabrain")
     assert answers(stack)
     (new,) = [pod for pod in pods(stack) if not pod["metadata"].get("deletionTimestamp")]

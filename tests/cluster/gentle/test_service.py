@@ -15,6 +15,7 @@ from tests.cluster.service import (
     ask,
     counted,
     kubectl,
+    only,
     pods,
     ready,
     scale,
@@ -61,7 +62,7 @@ def test_feedbacks_through_two_pods_are_steps_one_after_the_other(restored: Envi
 
 
 def test_no_acknowledged_feedback_is_lost_with_its_pod(restored: Environment) -> None:
-    (before,) = pods(restored)
+    before = only(restored)
     run = Run(restored)
 
     def kill() -> None:
@@ -76,7 +77,7 @@ def test_no_acknowledged_feedback_is_lost_with_its_pod(restored: Environment) ->
 
 
 def restarts(env: Environment, app: str) -> int:
-    (pod,) = pods(env, app)
+    pod = only(env, app)
     return sum(int(status["restartCount"]) for status in pod["status"]["containerStatuses"])
 
 
@@ -110,7 +111,7 @@ def test_a_crash_of_postgres_leaves_nothing_half_written(restored: Environment) 
 def test_health_tells_which_store_is_gone_and_when_it_is_back(
     restored: Environment, workload: str, alert: str, serves: bool
 ) -> None:
-    (pod,) = pods(restored)
+    pod = only(restored)
     name, uid = str(pod["metadata"]["name"]), pod["metadata"]["uid"]
     restarted = restarts(restored, "somabrain")
 
@@ -141,5 +142,5 @@ def test_health_tells_which_store_is_gone_and_when_it_is_back(
     settle(restored, workload)
     until(lambda: alerts() == [], f"/health no longer names {alert}")
     until(is_ready, "a pod that is ready again")
-    (after,) = pods(restored)
+    after = only(restored)
     assert (after["metadata"]["uid"], restarts(restored, "somabrain")) == (uid, restarted)
