@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 
 import pytest
-from somabrain.apply_overrides import target_of
+from somabrain.apply_overrides import listed, target_of
 from somabrain.schema import VERSIONS, Revisions
 
 from tests.service.programs import run, silent_port
@@ -89,12 +89,14 @@ def test_overrides_replace_and_add_files(tmp_path: Path) -> None:
     assert (target / "somabrain" / "context.py").read_text() == "new"
     assert (target / "somabrain" / "deep" / "er.py").read_text() == "added"
     assert "2 overrides applied" in done.stdout
+    assert listed(target) == ["somabrain/context.py", "somabrain/deep/er.py"]
 
 
 def test_an_empty_config_map_changes_nothing(tmp_path: Path) -> None:
     source, target = folders(tmp_path)
     done = run("apply_overrides", str(source), str(target))
     assert (done.returncode, done.stdout) == (0, "0 overrides applied\n")
+    assert listed(target) == []
 
 
 def test_an_override_never_leaves_the_tree_and_then_none_is_applied(tmp_path: Path) -> None:

@@ -2,10 +2,16 @@
 
 import json
 
+import httpx
+
 from tests.cluster.environment import Environment
 from tests.cluster.following import HEALTH, LINE, life
 
 CHANGED = '    return JSONResponse({"ok": True, "line": 5})\n'
+
+
+def health(env: Environment) -> dict[str, object]:
+    return dict(httpx.get(f"http://127.0.0.1:{env.ports['api']}/health", timeout=60, trust_env=False).json())
 
 
 def test_a_replaced_file_serves_is_told_of_and_goes_again(stack: Environment) -> None:
@@ -14,6 +20,7 @@ def test_a_replaced_file_serves_is_told_of_and_goes_again(stack: Environment) ->
     try:
         stack.fine("override", "set", "fixed.py=somabrain/health.py", "--why", "a proof")
         assert life(stack) == {"ok": True, "line": 5}
+        assert health(stack)["overridden"] == ["somabrain/health.py"]
         assert stack.status()["replaced"] == ["somabrain/health.py (a proof)"]
         assert stack.plan() == "", "what others have beside is no drift"
         assert '+    return JSONResponse({"ok": True, "line": 5})' in stack.fine("override", "diff").splitlines()
@@ -28,5 +35,6 @@ def test_a_replaced_file_serves_is_told_of_and_goes_again(stack: Environment) ->
     finally:
         stack.fine("override", "clear")
     assert life(stack) == {"ok": True}
+    assert health(stack)["overridden"] == []
     assert json.loads(stack.fine("override", "list", "-o", "json")) == []
     assert stack.status()["replaced"] == []

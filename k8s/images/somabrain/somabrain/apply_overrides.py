@@ -1,13 +1,22 @@
 """Copy a mounted ConfigMap into the app tree: python -m somabrain.apply_overrides SOURCE TARGET.
 
 A ConfigMap key cannot hold a slash, so a key is the dotted path: somabrain.context.py is somabrain/context.py. The
-last dot starts the suffix. Names that begin with ".." are the ConfigMap volume's own machinery.
+last dot starts the suffix. Names that begin with ".." are the ConfigMap volume's own machinery. What was replaced is
+listed in the app tree, from which /health tells it.
 """
 
 import argparse
 import shutil
 import sys
 from pathlib import Path, PurePosixPath
+
+LISTED = ".overridden"  # in the app tree: the files that are not the image's own, one a line
+
+
+def listed(root: Path) -> list[str]:
+    """The files of an app tree that were replaced when its pod started."""
+    file = root / LISTED
+    return file.read_text().splitlines() if file.exists() else []
 
 
 def target_of(key: str) -> PurePosixPath:
@@ -41,6 +50,7 @@ def main() -> int:
             (root / path).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, root / path)
             print(f"{file.name} -> {path}")
+        (root / LISTED).write_text("".join(f"{path}\n" for _, path in found))
     except (OSError, ValueError) as error:
         print(f"nothing more was copied: {error}", file=sys.stderr)
         return 1

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from pathlib import Path
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
@@ -9,6 +10,7 @@ from redis import Redis
 from sqlalchemy import Engine
 
 from somabrain import memories
+from somabrain.apply_overrides import listed
 from somabrain.caller import caller_of, named_tenant
 from somabrain.database import open_engine
 from somabrain.embedding import DIM
@@ -35,6 +37,7 @@ class Health:
         self.settings, self.policy = settings, policy
         self.begun, self.seen_whole = time.monotonic(), False
         self.revisions = Revisions.here()
+        self.overridden = listed(Path(__file__).parents[1])
         # What is asked of a tenant stands in a line of its own: whoever asks for many delays nobody's readiness.
         self.postgres_probe, self.items_probe, self.metrics_probe = map(Probe, ("postgres", "items", "metrics"))
         self.redis_probe = Probe("redis")
@@ -122,6 +125,7 @@ async def health(request: Request) -> JSONResponse:
         "opa_ok": found.opa,
         "opa_required": found.opa_required,
         "alerts": found.alerts(),
+        "overridden": probes.overridden,
     }
     return JSONResponse(document, 200 if ok else 503)
 

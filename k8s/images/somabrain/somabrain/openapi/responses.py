@@ -109,6 +109,7 @@ class HealthDocument(Envelope):
         opa_ok=True,
         opa_required=True,
         alerts=[],
+        overridden=[],
     )
     ok: bool
     ready: bool
@@ -121,6 +122,7 @@ class HealthDocument(Envelope):
     opa_ok: bool | None
     opa_required: bool
     alerts: list[Alert]
+    overridden: list[str] = Field(description="Files that were put in the place of the image's own.")
 
 
 Truncated = Annotated[
