@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from typing import Any
 
 from devenv.errors import DevenvError, Forbidden, NoSuchKind
 from devenv.kube import logs, pods, streams, verdict, workloads
@@ -54,7 +55,7 @@ def looked(api: Api, pool: ThreadPoolExecutor, namespaces: Sequence[str]) -> Loo
         return lambda: tuple(obj for one in asked for obj in one.result())
 
     space, labels = DNS
-    seen = {
+    seen: dict[str, Any] = {
         "pods": listed("v1", "Pod"), "services": listed("v1", "Service"),
         "claims": listed("v1", "PersistentVolumeClaim"), "classes": listed("storage.k8s.io/v1", "StorageClass", [None]),
         "nodes": listed("v1", "Node", [None]), "policies": listed("networking.k8s.io/v1", "NetworkPolicy"),
@@ -107,7 +108,7 @@ def waits(desired: Stack, part: Id, unready: set[Id]) -> tuple[Id, ...]:
 def within(api: Api, found: Facts) -> Facts:
     """Return what is known with what the container itself says, and what its pod reads; of what is ready, no more."""
     if found.readiness.level is Level.READY or found.pod is None:
-        return found
+        return without_passwords(found)
     found = replace(found, tail=tail(api, found), keys=keys(api, found), answer=answer(api, found))
     if any("denie" in line or "403" in line for line in found.lines):
         found = replace(found, around=replace(found.around, decisions=tuple(decisions(api, found.around.pods))))
@@ -116,8 +117,15 @@ def within(api: Api, found: Facts) -> Facts:
 
 def without_passwords(found: Facts) -> Facts:
     """Return what is known without passwords: what is shortened later would not be known for one."""
+
+    def hidden(obj: Object | None) -> Object | None:
+        return obj and Object(obj.id, masking.without_passwords(obj.raw))
+
     return replace(
         found,
+        readiness=replace(found.readiness, why=masking.masked(found.readiness.why)),
+        seen=hidden(found.seen),
+        between=hidden(found.between),
         pods=tuple(Object(p.id, masking.without_passwords(p.raw)) for p in found.pods),
         events=tuple(masking.without_passwords(e) for e in found.events),
         tail=found.tail and replace(found.tail, lines=tuple(masking.masked(line) for line in found.tail.lines)),
@@ -129,7 +137,9 @@ def without_passwords(found: Facts) -> Facts:
 def tail(api: Api, found: Facts) -> Tail | None:
     """Return the end of the log of the container that tells why; None where it has none."""
     spot, pod = found.spot, found.pod
-    for source in logs.sources(found.part, pod) if spot and pod else ():
+    if spot is None or pod is None:
+        return None
+    for source in logs.sources(found.part, pod):
         if (source.container, source.previous) == (spot.name, spot.previous):
             lines = tuple(read(api, source, LINES))
             return Tail(source.container, lines, source.previous) if lines else None

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 
 from devenv.kube.causes.cause import short
 from devenv.kube.causes.facts import Facts, Spot
-from devenv.kube.objects import Document
 from devenv.kube.pods import mapping
-from devenv.kube.readiness import Level, status_of, told
+from devenv.kube.readiness import Document, Level, status_of, told
 
 EVENTS, LINES = 3, 3  # of each at most so many, the newest
 NEGATIVE = (

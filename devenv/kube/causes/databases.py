@@ -13,7 +13,7 @@ from devenv.kube.causes.words import last_words
 
 RUNS = re.compile(r"Running (?:upgrade|downgrade)\s+(?P<from>\S*)\s*->\s*(?P<to>[^\s,]+)(?:, (?P<said>.*))?")
 APPLIES = re.compile(r"^\s*Applying (?P<to>\S+)\.\.\.(?! OK)|Migration (?P<flyway>\S+) failed")
-STATEMENT = re.compile(r"^\[SQL: (?P<sql>.*)$")
+STATEMENT = re.compile(r"^\[SQL:\s*(?P<sql>.*)$")
 AHEAD = re.compile(
     r"Can't locate revision identified by '(?P<alembic>[^']+)'"
     r"|schema is at (?P<words>\S+?),? of a (?:later|newer) release"
@@ -59,7 +59,7 @@ def statement(lines: tuple[str, ...]) -> str:
                 if taken[-1].endswith("]"):
                     break
                 taken.append(line.strip())
-            return " ".join(taken).removesuffix("]")
+            return " ".join(filter(None, taken)).removesuffix("]").strip()
     return ""
 
 

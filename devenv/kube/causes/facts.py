@@ -62,6 +62,11 @@ class Spot:
         return "running" in mapping(self.status.get("state"))
 
     @property
+    def done(self) -> bool:
+        """Whether it has ended well, and is not started again."""
+        return mapping(mapping(self.status.get("state")).get("terminated")).get("exitCode") == 0
+
+    @property
     def ended(self) -> Document:
         """How it ended last: now, or before the kubelet started it again."""
         now = mapping(mapping(self.status.get("state")).get("terminated"))
@@ -140,7 +145,7 @@ def spot_of(pod: Object) -> Spot | None:
         for init, key in ((True, "initContainerStatuses"), (False, "containerStatuses"))
         for c in mappings(status.get(key))
     ]
-    unready = [s for s in every if not s.status.get("ready") and s.ended.get("reason") != "Completed"]
+    unready = [s for s in every if not (s.status.get("ready") or s.done)]
     failed = [s for s in unready if s.ended.get("exitCode") or s.waiting.get("reason") not in (None, *NOT_YET)]
     return next(iter(failed or unready), None)
 

@@ -63,6 +63,6 @@ RULES: tuple[Rule, ...] = (
 
 def of(facts: Facts) -> Cause | None:
     """Return the cause of what is wrong with a part; None where nothing is."""
-    if facts.readiness.level is Level.READY and facts.part.kind != "Service":
-        return None
+    if facts.readiness.level is Level.READY:  # what a Service leads to is no part of its readiness
+        return services.of(facts)
     return next((cause for rule in RULES if (cause := rule(facts))), None)

@@ -1,6 +1,7 @@
 """Services that lead to no pod. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from devenv.kube.causes.cause import Cause, kubectl, up_after
 from devenv.kube.causes.facts import Facts, selected
@@ -80,7 +81,7 @@ def shown(labels: Document) -> str:
     return ",".join(f"{key}={value}" for key, value in sorted(labels.items())) or "no labels"
 
 
-def named_port(spec: Document, pods: Iterable[Object]) -> str | None:
+def named_port(spec: Mapping[str, Any], pods: Iterable[Object]) -> str | None:
     """Return a port that the Service names and none of its pods does, or None."""
     known = {*names(pods)}
     wanted = [p.get("targetPort") for p in mappings(spec.get("ports"))]

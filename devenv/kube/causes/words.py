@@ -13,10 +13,10 @@ PANIC = re.compile(r"^(panic|fatal error): ")
 RAISED = re.compile(
     r"^(?:Uncaught |Caused by: )?(?:[A-Za-z_$][\w$]*[.:])*[A-Z]\w*(?:Error|Exception|Interrupt|Exit)\b(?::.*)?$"
 )
-BARE = re.compile(r"^(?:Error|error|ERROR|fatal|FATAL|Fatal|CRITICAL)\b:? .+")
+BARE = re.compile(r"^\[?(?:[Ee]rror|ERROR|[Ff]atal|FATAL|CRITICAL|emerg)\b\]?:? .+")
 JAVA = re.compile(r'^Exception in thread "[^"]*" (?P<what>\S+.*)$')
-# What a logger or compose puts before a line.
-PREFIX = re.compile(r"^(?:\d{4}-\d\d-\d\d[T ][\d:.,]+(?:Z|[+-]\d\d:?\d\d)?\s+)?(?:(?:\[?[A-Z]+\]?|\[\d+\])[:\s]\s*)?")
+# What a logger puts before a line: the time, Postgres also its zone and process.
+PREFIX = re.compile(r"^\d{4}-\d\d-\d\d[T ][\d:.,]+(?:Z|[+-]\d\d:?\d\d)?\s+(?:[A-Z]{3,4}\s+(?=\[))?(?:\[\d+\]\s+)?")
 NOTHING = re.compile(r"^(?:npm (?:ERR!|error)|Node\.js v|exit status|goroutine |\(Background on this error)")
 
 
@@ -51,7 +51,7 @@ def panic_of_go(lines: Sequence[str]) -> str:
 def exception_of_others(lines: Sequence[str]) -> str:
     """Return the exception of Node or Java: one that stack frames follow, of Java's causes the last."""
     found = ""
-    for line, after in zip(lines, (*lines[1:], ""), strict=True):
+    for line, after in zip(lines, [*lines[1:], ""], strict=False):
         text = JAVA.sub(r"\g<what>", line.strip())
         if RAISED.match(text) and (after.lstrip().startswith(("at ", "...")) or line.startswith("Exception in")):
             found = text.removeprefix("Caused by: ")
@@ -59,7 +59,7 @@ def exception_of_others(lines: Sequence[str]) -> str:
 
 
 def bare(line: str) -> str:
-    """Return a line without the time and the level that a logger puts before it."""
+    """Return a line without the time that a logger puts before it."""
     return PREFIX.sub("", line.strip(), count=1) or line.strip()
 
 
