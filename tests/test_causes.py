@@ -2,6 +2,10 @@
 
 # ruff: noqa: E501  a table has a line for each case, and messages are as long as Kubernetes writes them
 
+import json
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from devenv.kube.causes import chain, order, rules
@@ -81,20 +85,15 @@ def refused(message: str) -> Facts:
     return facts(WEB, sets=(replica_set(conditions=[failure]),))
 
 
-def probed(which: str, why: str, probe: dict[str, object], *more: dict[str, object], **known: object) -> Facts:
+def probed(which: str, why: str, probe: dict[str, Any], **known: Any) -> Facts:
     """Return a container that runs while a probe of it fails."""
-    spec = {
-        "containers": [
-            container(
-                ports=[{"containerPort": 8080, "name": "http", "protocol": "TCP"}], **{f"{which.lower()}Probe": probe}
-            )
-        ]
-    }
-    told = (event("Unhealthy", f"{which} probe failed: {why}"), *more)
+    asked: dict[str, Any] = {f"{which.lower()}Probe": probe}
+    spec = {"containers": [container(ports=[{"containerPort": 8080, "name": "http", "protocol": "TCP"}], **asked)]}
+    told = (event("Unhealthy", f"{which} probe failed: {why}"),)
     return facts(WEB, pod(status(RUNS), spec=spec), events=told, **known)
 
 
-def mounting(message: str, **more: object) -> Facts:
+def mounting(message: str, **more: Any) -> Facts:
     spec = {"volumes": [{"name": "settings", "configMap": {"name": "settings"}}]}
     return facts(
         WEB,
@@ -104,13 +103,13 @@ def mounting(message: str, **more: object) -> Facts:
     )
 
 
-def using(name: str, *claims: Object, **more: object) -> Facts:
+def using(name: str, *claims: Object, **more: Any) -> Facts:
     spec = {"volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": name}}]}
     message = f"0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims. {NO_ROOM}"
     return facts(WEB, unscheduled(message, spec), claims=claims, **more)
 
 
-def pulling(message: str, reason: str = "ImagePullBackOff", image: str = "shop/web:1", **more: object) -> Facts:
+def pulling(message: str, reason: str = "ImagePullBackOff", image: str = "shop/web:1", **more: Any) -> Facts:
     seen = pod(status(waiting(reason, message)), spec={"containers": [container(image=image)]}, phase="Pending")
     return facts(WEB, seen, **more)
 
@@ -811,6 +810,29 @@ def test_each_cause_is_told_in_plain_words_with_the_next_command(name: str) -> N
     assert next_ in cause.next
     assert cause.next.startswith(("devenv ", "kubectl "))
     assert "\n" not in cause.text + cause.next
+
+
+RECORDED = {
+    "deployment-no-image": ("", "image-missing", "the name of its registry is not known"),
+    "deployment-no-secret": ("", "config-missing", "container c needs Secret nowhere"),
+    "deployment-crash-loop": ("no bread", "crash", "container c crashes with exit code 3, 3 restarts so far: no bread"),
+    "deployment-no-node": ("", "no-node", "no node has the labels"),
+    "deployment-too-big": ("", "too-big", "no node has enough memory"),
+    "deployment-not-ready": ("", "starting", "its probe (false) has not been answered yet"),
+    "job-failed": ("why", "crash", "container c failed with exit code 1: why"),
+    "job-running": ("", "pending", "not complete"),
+}
+RECORDINGS = Path(__file__).parent / "recorded"
+
+
+@pytest.mark.parametrize("name", sorted(file.stem for file in RECORDINGS.glob("*.json")))
+def test_what_a_cluster_has_told_is_explained(name: str) -> None:
+    told = json.loads((RECORDINGS / f"{name}.json").read_text())
+    log, kind, text = RECORDED.get(name, ("", "", ""))
+    sets, pods = ([Object.parse(raw, "recording") for raw in told[key]] for key in ("sets", "pods"))
+    cause = rules.of(facts(Object.parse(told["object"], "recording"), *pods, sets=tuple(sets), log=log))
+    assert (cause.kind if cause else "") == kind
+    assert cause is None or text in cause.text
 
 
 WELL = {
