@@ -3,6 +3,8 @@
 # ruff: noqa: E501  a table has a line for each case, and messages are as long as Kubernetes writes them
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from devenv.kube.causes.facts import Facts
 from devenv.kube.causes.words import last_words
 from devenv.kube.objects import Object
 from devenv.kube.readiness import Level
+from tests import broken
 from tests.causes import (
     BACK_OFF,
     HOME,
@@ -920,3 +923,27 @@ def test_every_rule_has_a_case() -> None:
         "port-taken", "node-pressure", "webhook",
     }  # fmt: skip
     assert asked <= told
+
+
+@pytest.mark.parametrize(
+    ("program", "args", "kind", "text"),
+    [
+        (broken.RAISES, (), "crash", "ValueError: no bread"),
+        (broken.TAKES_A_PORT_TWICE, (), "port-taken", "Address already in use"),
+        (broken.ASKS_FOR_NOBODY, (), "dns", "a host name is not found: "),
+        (broken.MIGRATES, (), "migration-failed", "migration 0001 failed, statement alter table nowhere add column bread int: sqlalchemy.exc.OperationalError"),
+        (broken.MIGRATES, ("0009",), "database-ahead", "its schema is at 0009"),
+    ],
+)  # fmt: skip
+def test_what_a_real_program_says_at_its_end_is_understood(
+    program: str, args: tuple[str, ...], kind: str, text: str
+) -> None:
+    done = subprocess.run([sys.executable, "-c", program, *args], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    found = facts(
+        JOB, pod(status({"terminated": ended(1)}), phase="Failed", owner="Job"), log=done.stdout + done.stderr
+    )
+    cause = rules.of(found)
+    assert cause is not None
+    assert cause.kind == kind
+    assert text in cause.text
