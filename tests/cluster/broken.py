@@ -1,6 +1,12 @@
 """Small objects that are each broken in one way, as manifests; nothing of the stack depends on them."""
 
+# ruff: noqa: E501  a table has a line for each part
+
+import json
+from collections.abc import Iterable
 from typing import Any
+
+import yaml
 
 from tests import broken
 
@@ -81,8 +87,10 @@ def mounted(path: str, name: str) -> Object:
     return {"volumeMounts": [{"name": name, "mountPath": path}]}
 
 
-SECRET = {"env": [{"name": "X", "valueFrom": {"secretKeyRef": {"name": "somabrain-secrets", "key": "NOWHERE"}}}]}
-FREE = {"resources": {}}
+SECRET: Object = {
+    "env": [{"name": "X", "valueFrom": {"secretKeyRef": {"name": "somabrain-secrets", "key": "NOWHERE"}}}]
+}
+FREE: Object = {"resources": {}}
 
 # By name: what is broken, and the kind of its cause.
 PARTS: dict[str, tuple[Object, str]] = {
@@ -160,3 +168,8 @@ def guards(namespace: str) -> list[Object]:
         {"apiVersion": group, "kind": "ValidatingAdmissionPolicy", "metadata": named, "spec": policy},
         {"apiVersion": group, "kind": "ValidatingAdmissionPolicyBinding", "metadata": named, "spec": binding},
     ]
+
+
+def manifests(objects: Iterable[Object]) -> str:
+    """Return objects as YAML without anchors, which not every reader of manifests knows."""
+    return yaml.safe_dump_all(json.loads(json.dumps([*objects])))

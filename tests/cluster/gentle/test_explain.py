@@ -1,4 +1,4 @@
-"""What is broken for real, each in its own way: `devenv explain` names the cause within seconds, and the next command."""
+"""What is broken for real, each in its own way: `devenv explain` names the cause in seconds, with the next command."""
 
 import json
 import time
@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from tests.cluster import broken
 from tests.cluster.broken import PARTS
@@ -35,15 +34,15 @@ TEXTS = {
 def wrecks(stack: Environment, tmp_path: Path) -> Iterator[Environment]:
     """The stack, with broken objects in its manifests and in its cluster."""
     stack.edit("k8s/overlays/dev/kustomization.yaml", "patches:", "  - broken.yaml\npatches:")
-    manifests = yaml.safe_dump_all([made for made, _ in PARTS.values()])
+    manifests = broken.manifests(made for made, _ in PARTS.values())
     (stack.root / "k8s/overlays/dev/broken.yaml").write_text(manifests)
     files = tmp_path / "guards.yaml", tmp_path / "broken.yaml"
-    files[0].write_text(yaml.safe_dump_all([broken.QUOTA, *broken.guards(NAMESPACE)]))
+    files[0].write_text(broken.manifests([broken.QUOTA, *broken.guards(NAMESPACE)]))
     files[1].write_text(manifests)
     try:
         for file in files:
             stack.kubectl("-n", NAMESPACE, "apply", "-f", str(file))
-            time.sleep(2)  # an API server takes a new policy into account a moment later
+            time.sleep(5)  # an API server takes a new policy into account a moment later
         yield stack
     finally:
         for file in reversed(files):
