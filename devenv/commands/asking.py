@@ -1,4 +1,4 @@
-"""The checks of the table, asked within their limits: by HTTP, by TCP, by a command here or in a pod, by SQL in a pod."""
+"""The checks of the table, asked within their limits: by HTTP, by TCP, by a command here or in a pod, by SQL there."""
 
 import os
 import socket

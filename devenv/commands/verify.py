@@ -54,7 +54,10 @@ def timed(look: Callable[[], list[Result]]) -> list[Result]:
 def parts(env: Environment) -> list[Result]:
     """Return what one snapshot shows: what is waited for, the forwards, and what `up` has left to do."""
     desired = sources.load(env.settings)
-    observed = observe.snapshot(desired, env)
+    try:
+        observed = observe.snapshot(desired, env)
+    except DevenvError as error:  # the checks may still say more
+        return [Result("state", "what is there", False, " ".join(str(error).split()), 0.0, "devenv status")]
     left = make_plan(desired, observed)
     seen = status.report(env, desired, observed, left)
     return [*workloads(seen), *forwards(seen), drift([f"{step.name}: {step.cause}" for step in left])]
@@ -77,7 +80,7 @@ def forwards(seen: status.Status) -> Iterator[Result]:
 
 
 def drift(left: list[str]) -> Result:
-    told = f"{len(left)} steps: {'; '.join(left)}" if left else "nothing to do"
+    told = f"{len(left)} step{'s' if len(left) > 1 else ''}: {'; '.join(left)}" if left else "nothing to do"
     return Result("drift", "what has devenv up left to do", not left, told, 0.0, "devenv plan" if left else "")
 
 
