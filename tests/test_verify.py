@@ -223,7 +223,7 @@ def test_the_checks_of_this_project_have_the_runbook_s_questions() -> None:
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Iterator[Machine]:
-    """A machine whose cluster answers, and whose node does not tell its images: one fault that hides no other answer."""
+    """A machine whose cluster answers, and whose node does not tell its images: that hides no other answer."""
     with looking.machine(tmp_path) as made:
         file = made.root / "pyproject.toml"
         file.write_text(
