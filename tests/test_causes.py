@@ -304,6 +304,23 @@ CASES: dict[str, tuple[Facts, str, str, str]] = {
         "is ended by its liveness probe, which fails within 7 s of its start",
         "more time",
     ),
+    "a crash of before, and a run that is answered badly": (
+        facts(
+            WEB,
+            pod(status(RUNS, ended(1), 1), spec={"containers": [container(readinessProbe=ON_8080)]}),
+            events=(event("Unhealthy", f"Readiness probe failed: {TIMES_OUT}", second=5),),
+            log=TRACE,
+        ),
+        "probe-strict",
+        "is not answered within its timeoutSeconds",
+        "raise timeoutSeconds",
+    ),
+    "a crash of before, and a run that nothing is known of": (
+        facts(WEB, pod(status(RUNS, ended(1), 1), spec={"containers": [container(readinessProbe=ON_8080)]}), log=TRACE),
+        "crash",
+        "ValueError: no bread",
+        "devenv logs",
+    ),
     # Init containers.
     "an init container that fails": (
         initial(BACK_OFF, ended(1), 2, TRACE),
@@ -457,6 +474,20 @@ CASES: dict[str, tuple[Facts, str, str, str]] = {
         "asks for StorageClass fast, and there is none; there are: standard",
         "storageClassName",
     ),
+    "a class in the scheduler's words": (
+        facts(
+            WEB,
+            unscheduled(
+                'running PreFilter plugin "VolumeBinding": storageclass.storage.k8s.io "fast" not found',
+                {"volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "data"}}]},
+            ),
+            claims=(claim(storageClassName="fast"),),
+            classes=(storage_class("standard", "x", True),),
+        ),
+        "no-provisioner",
+        "asks for StorageClass fast",
+        "storageClassName",
+    ),
     "a claim without a class": (
         using("data", claim(), classes=(storage_class("slow", "x"),)),
         "no-provisioner",
@@ -538,6 +569,14 @@ CASES: dict[str, tuple[Facts, str, str, str]] = {
     ),
     "a refusal that only an event tells": (
         facts(WEB, events=(event("FailedCreate", f"Error creating: {QUOTA}", "uid-web-6c9f7d5b8"),)),
+        "quota",
+        "quota small",
+        "describe quota",
+    ),
+    "a quota for the second of two pods": (
+        facts(
+            deployment(2), READY_POD, events=(event("FailedCreate", f"Error creating: {QUOTA}", "uid-web-6c9f7d5b8"),)
+        ),
         "quota",
         "quota small",
         "describe quota",

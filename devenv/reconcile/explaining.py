@@ -11,7 +11,7 @@ from devenv.kube.api import Api
 from devenv.kube.causes import probes
 from devenv.kube.causes.facts import Around, Facts, Tail
 from devenv.kube.objects import Document, Id, Object, reference
-from devenv.kube.readiness import Level, owned, status_of
+from devenv.kube.readiness import Level, Readiness, owned, status_of
 from devenv.project.stack import Stack
 from devenv.system import masking
 
@@ -39,10 +39,16 @@ def facts(api: Api, desired: Stack, wanted: Sequence[Object]) -> list[Facts]:
         workloads_ = tuple(o or w for o, w in zip(living, desired.workloads, strict=True))
         look = replace(look, around=replace(look.around, workloads=workloads_))
         found = [judged(obj.id, there, look) for obj, there in zip(wanted, seen, strict=True)]
+        found = [f if awaited(desired, f) else replace(f, readiness=Readiness(Level.READY, str(f.part))) for f in found]
         unready = {f.part for f in found if f.readiness.level is not Level.READY}
         unready |= {o.id for o in desired.gates if o.id not in {f.part for f in found} and not is_ready(o.id, look)}
         gated = [replace(f, waits=waits(desired, f.part, unready)) for f in found]
         return [*pool.map(lambda f: within(api, f), gated)]
+
+
+def awaited(desired: Stack, found: Facts) -> bool:
+    """Whether a part has to be ready: of a Service that no one waits for, only what it leads to matters."""
+    return found.seen is None or any(o.id == found.part for o in desired.awaited)
 
 
 def looked(api: Api, pool: ThreadPoolExecutor, namespaces: Sequence[str]) -> Look:

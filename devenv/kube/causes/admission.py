@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from devenv.kube.causes.cause import Cause, kubectl, short, up_after
 from devenv.kube.causes.facts import Facts
 from devenv.kube.readiness import conditions
+from devenv.kube.workloads import wanted_replicas
 
 REFUSED = ("FailedCreate", "FailedUpdate", "ReplicaSetCreateError", "FailedCreatePodSandBox")
 QUOTA = re.compile(
@@ -29,15 +30,14 @@ PRIORITY = re.compile(r"no PriorityClass with name (?P<name>\S+) was found")
 
 
 def refusals(facts: Facts) -> Iterator[str]:
-    """Yield what the API server said of pods that it did not take, the newest first; not of former ones, once one is
-    there.
+    """Yield what the API server said of pods that it did not take, the newest first; not of former ones, once all
+    are there.
     """
-    if facts.pods:
-        return
     for obj in (facts.between, facts.seen):
         if obj and (refused := conditions(obj).get("ReplicaFailure")):
             yield str(refused.get("message") or "")
-    yield from facts.told(*REFUSED)
+    if facts.seen and len(facts.pods) < wanted_replicas(facts.seen):
+        yield from facts.told(*REFUSED)
 
 
 def of(facts: Facts) -> Cause | None:

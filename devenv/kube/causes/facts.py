@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from devenv.kube import pod_state
+from devenv.kube import pod_state, verdict
 from devenv.kube.objects import Document, Id, Object
 from devenv.kube.pods import mapping, mappings
 from devenv.kube.readiness import Level, Readiness, spec_of, status_of
@@ -60,6 +60,11 @@ class Spot:
     @property
     def runs(self) -> bool:
         return "running" in mapping(self.status.get("state"))
+
+    @property
+    def since(self) -> str:
+        """When the run began that goes on; an empty string of one that does not."""
+        return str(mapping(mapping(self.status.get("state")).get("running")).get("startedAt") or "")
 
     @property
     def done(self) -> bool:
@@ -119,10 +124,13 @@ class Facts:
         kept = str(self.spot.ended.get("message") or "") if self.spot else ""
         return tuple(kept.splitlines())
 
-    def told(self, *reasons: str) -> Iterator[str]:
-        """Yield the messages of Events with these reasons, of all where none is named: the newest first."""
+    def told(self, *reasons: str, since: str = "") -> Iterator[str]:
+        """Yield the messages of Events with these reasons, of all where none is named: the newest first.
+
+        With a time, only what was told since.
+        """
         for event in reversed(self.events):
-            if not reasons or event.get("reason") in reasons:
+            if (not reasons or event.get("reason") in reasons) and verdict.moment(event) >= since[:19]:
                 yield str(event.get("message") or "").strip()
 
 

@@ -25,7 +25,7 @@ def failed(facts: Facts) -> tuple[str, str] | None:
     spot = facts.spot
     if spot is None or not spot.runs:
         return None
-    for message in facts.told("Unhealthy"):
+    for message in facts.told("Unhealthy", since=spot.since):
         m = FAILED.match(message)
         if m and spot.spec.get(f"{m['which'].lower()}Probe"):
             return m["which"].lower(), m["why"].strip()
@@ -69,6 +69,16 @@ def failing(facts: Facts) -> Cause | None:
         text = f"{what} is not answered within its timeoutSeconds of {limit} s"
         return Cause("probe-strict", text, up_after(f"raise timeoutSeconds of its {which}Probe"))
     return Cause("probe", f"{what} fails: {short(why) or 'it says nothing'}", logs(facts.part))
+
+
+def answered(facts: Facts) -> Cause | None:
+    """Return what is wrong with an answer of the run that goes on: it counts before the end of the run before.
+
+    That nothing listens is no answer: a program that is about to crash again is asked too.
+    """
+    found = failed(facts)
+    heard = found is not None and (STATUS.search(found[1]) or LATE.search(found[1]))
+    return failing(facts) if heard and facts.spot and facts.spot.previous else None
 
 
 def refused(what: str, which: str, code: int, facts: Facts) -> Cause:

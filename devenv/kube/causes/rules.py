@@ -56,7 +56,7 @@ RULES: tuple[Rule, ...] = (
     crashes.out_of_memory, probes.wrong_port,
     databases.migration, databases.schema, databases.told_by_probe, storage.full, programs.port_taken, programs.expired,
     programs.name_unknown, programs.no_answer, policies.denied,
-    crashes.killed_by_probe, crashes.crashed, crashes.still_initialising,
+    crashes.killed_by_probe, probes.answered, crashes.crashed, crashes.still_initialising,
     probes.failing, probes.never_asked, readiness,
 )  # fmt: skip
 

@@ -23,6 +23,7 @@ TAINTS = {
 LOW = re.compile(r"The node was low on resource: (?P<what>[\w-]+)|The node had condition: \[(?P<condition>\w+)\]")
 LACKS = re.compile(r"Insufficient ([\w./-]+)")
 TAINT = re.compile(r"untolerated taint\(?s?\)? \{(?P<key>[^:}]+)")
+VOLUMES = re.compile(r"unbound immediate PersistentVolumeClaims|available persistent volumes|storageclass\S* \"")
 CLAIM = re.compile(r'persistentvolumeclaim "(?P<name>[^"]+)" not found')
 
 
@@ -45,7 +46,7 @@ def unschedulable(facts: Facts) -> Cause | None:
     message = str(condition.get("message") or "")
     if m := CLAIM.search(message):
         return Cause("claim-missing", f"its claim {m['name']} is not there", up_after("add it, or correct claimName"))
-    if "unbound immediate PersistentVolumeClaims" in message or "didn't find available persistent volumes" in message:
+    if VOLUMES.search(message):
         return storage.of_pod(facts) or Cause("claim", short(message), kubectl("get pvc", facts.part.namespace))
     if "free ports" in message:
         text = f"the port of the node that the pod wants is taken (hostPort {ports(facts)})"
