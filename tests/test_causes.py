@@ -321,6 +321,19 @@ CASES: dict[str, tuple[Facts, str, str, str]] = {
         "ValueError: no bread",
         "devenv logs",
     ),
+    "a probe that failed in the run before": (
+        facts(
+            WEB,
+            pod(status(RUNS, ended(1), 1), spec={"containers": [container(readinessProbe=ON_8080)]}),
+            events=(
+                {**event("Unhealthy", f"Readiness probe failed: {TIMES_OUT}"), "lastTimestamp": "2026-01-01T09:59:59Z"},
+            ),
+            log=TRACE,
+        ),
+        "crash",
+        "ValueError: no bread",
+        "devenv logs",
+    ),
     # Init containers.
     "an init container that fails": (
         initial(BACK_OFF, ended(1), 2, TRACE),
@@ -922,6 +935,23 @@ def test_a_cause_comes_after_what_it_lies_behind() -> None:
     assert [f.part for f, _ in order.without_echoes(order.in_order(found))] == [JOB.id, WEB.id]
     alone = [(leads, cause) for _, cause in found[:1]]
     assert order.without_echoes(alone) == alone
+
+
+def test_a_store_that_still_starts_comes_before_what_has_failed_for_want_of_it() -> None:
+    by = [{"kind": "StatefulSet", "name": "db", "uid": "uid-db", "controller": True}]
+    db = parsed({**DB.raw, "metadata": {**DB.meta, "ownerReferences": by}, "status": pod(status(RUNS)).raw["status"]})
+    store = facts(parsed({**head("apps/v1", "StatefulSet", "db"), "status": {"observedGeneration": 1}}), db)
+    looped = status(BACK_OFF, ended(1), 5)
+    api = facts(WEB, pod(looped), db, log="dial tcp 10.96.0.9:5432: connection refused", services=(service("db"),))
+    found = [(f, cause) for f in (api, store) if (cause := rules.of(f))]
+    assert [f.readiness.level for f, _ in found] == [Level.FAILED, Level.PENDING]
+    assert [str(f.part) for f, _ in order.in_order(found)] == ["statefulset/db", "deployment/web"]
+
+
+def test_of_many_events_the_newest_warnings_are_told_once_in_their_order() -> None:
+    told = [event("Unhealthy", f"no {n}", second=n) for n in (1, 2, 3, 4, 4)]
+    links = chain.of(facts(WEB, pod(status(RUNS)), events=(*told, event("Pulled", "well", type_="Normal", second=9))))
+    assert [link.text for link in links if link.kind == "event"] == ["no 2", "no 3", "no 4"]
 
 
 def test_causes_that_lie_behind_each_other_are_each_told_once() -> None:

@@ -19,7 +19,7 @@ LOG = (
     at(0, "starting with hunter2secret"),
     at(1, "Traceback (most recent call last):"),
     at(2, '  File "/app/main.py", line 3, in <module>'),
-    at(3, f"ValueError: no bread {'of any kind ' * 20}but hunter2secret"),
+    at(3, f"ValueError: no bread {'of any kind ' * 22}but a hunter2secret"),
 )
 
 
