@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from devenv.kube.causes import chain, order, rules
 from devenv.kube.causes.facts import Facts
@@ -393,9 +395,20 @@ CASES: dict[str, tuple[Facts, str, str, str]] = {
             ON_8080,
             answer='{"ready": false, "alerts": ["schema"]}',
         ),
-        "database-behind",
+        "database-schema",
         "the database's schema is not the one that the image needs",
         "devenv plan",
+    ),
+    "a program that lacks another and lives with a later schema": (
+        probed(
+            "Readiness",
+            "HTTP probe failed with statuscode: 503",
+            ON_8080,
+            answer='{"alerts": ["schema-ahead", "redis"]}',
+        ),
+        "unready",
+        "schema-ahead",
+        "devenv logs",
     ),
     "a command that fails as a probe": (
         probed("Startup", "psql: error: no server", {"exec": {"command": ["pg_isready"]}}),
@@ -980,6 +993,14 @@ def test_causes_that_lie_behind_each_other_are_each_told_once() -> None:
 )  # fmt: skip
 def test_the_last_words_are_those_of_the_exception(log: str, words: str) -> None:
     assert last_words(log.splitlines()) == words
+
+
+@given(st.lists(st.text(), max_size=8), st.sampled_from(["exit", "runs"]))
+def test_whatever_a_log_says_the_cause_is_one_line(lines: list[str], at: str) -> None:
+    seen = status(BACK_OFF, ended(1), 2) if at == "exit" else status(RUNS)
+    cause = rules.of(facts(WEB, pod(seen), log="\n".join(lines), services=(service("db"),)))
+    assert cause is not None
+    assert len((cause.text + cause.next).splitlines()) == 1
 
 
 def test_every_rule_has_a_case() -> None:

@@ -28,7 +28,7 @@ LACKS = re.compile(
     r'(?:relation|column|table) "?(?P<what>[\w.]+)"?(?: of relation "\w+")? does not exist'
     r"|no such (?:table|column): (?P<lite>\S+)"
 )
-SCHEMA = re.compile(r"\b(?:schema|migrations?)\b", re.IGNORECASE)
+SCHEMA = re.compile(r"\b(?:schema|migrations?)\b(?!-ahead)", re.IGNORECASE)
 TOLERATED = re.compile(r"nothing to do|works with this one")
 
 
@@ -94,7 +94,7 @@ def told_by_probe(facts: Facts) -> Cause | None:
     if not named:
         return None
     text = f"the database's schema is not the one that the image needs; it answers: {short(facts.answer, 160)}"
-    return Cause("database-behind", text, "devenv plan  # does it run the migration? then: devenv up")
+    return Cause("database-schema", text, "devenv plan  # does it run the migration? then: devenv up")
 
 
 def texts(value: object) -> list[str]:
