@@ -1,6 +1,7 @@
 """devenv explain: what is printed of a cluster where something is wrong, and of one where nothing is."""
 
 import json
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -139,6 +140,21 @@ def test_what_a_pod_answers_to_its_probe_is_asked_once(machine: Machine) -> None
     assert found["kind"] == "unready"
     assert found["cause"].endswith('the program itself says that it is not ready: {"alerts": ["cache", "***"]}')
     assert sum("/proxy/" in line for line in machine.cluster.asked) == 1
+
+
+def test_a_local_port_that_another_holds_is_told_where_the_stack_itself_is_well(machine: Machine) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        machine.extra["DEVENV_PORT_WEB"] = str(port)
+        done = machine.run("explain", "-o", "json")
+        assert done.returncode == 1, done.stderr
+        (found,) = json.loads(done.stdout)
+        assert (found["part"], found["state"], found["kind"]) == ("forward/web", "LOST", "port-taken")
+        assert f"port {port} of forward web is in use by process " in found["cause"]
+        assert machine.fine("explain", "deployment/web") == ["deployment/web: nothing is wrong"]
+        crash(machine)
+        (found,) = json.loads(machine.run("explain", "-o", "json").stdout)
+        assert found["part"] == "deployment/web"
 
 
 def test_what_is_not_there_is_told_with_the_command_that_brings_it(machine: Machine) -> None:

@@ -1,8 +1,9 @@
 """devenv explain: why a part is not ready, by the chain that leads to its cause."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from devenv.forwarder.spec import LOST, OPEN
 from devenv.kube import parts
 from devenv.kube.causes import chain, order, rules
 from devenv.kube.causes.cause import Cause
@@ -12,7 +13,7 @@ from devenv.kube.objects import Object
 from devenv.kube.readiness import Level
 from devenv.project import sources
 from devenv.project.stack import Stack
-from devenv.reconcile import explaining, observe
+from devenv.reconcile import explaining, forwards, observe
 from devenv.reconcile.environment import Environment
 
 
@@ -40,7 +41,7 @@ def explain(env: Environment, names: Sequence[str]) -> list[Explanation]:
     found = explaining.facts(env.api, desired, [o for o in known if o.id in chosen])
     wrong = order.in_order([(facts, cause) for facts in found if (cause := rules.of(facts))])
     if not names:
-        return [said(*one) for one in order.without_echoes(wrong)]
+        return [said(*one) for one in order.without_echoes(wrong)] or [*closed(env, desired)]
     well = [Explanation(str(f.part), Level.READY.name) for f in found if f.part not in {w.part for w, _ in wrong}]
     return [*(said(*one) for one in wrong), *well]
 
@@ -49,6 +50,20 @@ def explained(desired: Stack) -> list[Object]:
     """Return what can be explained: what is waited for, and the Services of the manifests."""
     ours = {service.id for service in desired.node_ports.values()}
     return [o for o in desired.objects if o in desired.awaited or (o.kind == "Service" and o.id not in ours)]
+
+
+def closed(env: Environment, desired: Stack) -> Iterator[Explanation]:
+    """Yield why forwards lead nowhere although nothing is wrong with the stack itself."""
+    seen = {f.name: f for f in forwards.status(env.folder)}
+    for forward in desired.forwards:
+        name, there = f"forward/{forward.name}", seen.get(forward.name)
+        to = f"127.0.0.1:{forward.local_port} to service {forward.service}"
+        if taken := forwards.newly_taken(env.folder, [forward]):
+            yield Explanation(name, LOST, (Link(0, "owner", name, to),), "port-taken", taken[0], "devenv doctor")
+        elif there and there.state != OPEN:
+            cause = f"{name} is {there.state}: {there.reason or 'it has not been answered yet'}"
+            next_ = "devenv forward start" if there.state == LOST else "devenv forward status"
+            yield Explanation(name, there.state, (Link(0, "owner", name, to),), "forward", cause, next_)
 
 
 def said(facts: Facts, cause: Cause) -> Explanation:
