@@ -142,6 +142,15 @@ DNS_DOWN = parsed({**head("v1", "Pod", "coredns-1", namespace="kube-system"), "s
 EGRESS = parsed(
     {**head("networking.k8s.io/v1", "NetworkPolicy", "closed"), "spec": {"podSelector": {}, "policyTypes": ["Egress"]}}
 )
+OTHERS = parsed(
+    {
+        **EGRESS.raw,
+        "spec": {
+            "podSelector": {"matchExpressions": [{"key": "app", "operator": "Exists"}]},
+            "policyTypes": ["Egress"],
+        },
+    }
+)
 DB = pod(status(RUNS, ready=True), conditions=[{"type": "Ready", "status": "True"}])
 DB = parsed(
     {
@@ -738,6 +747,14 @@ CASES: dict[str, tuple[Facts, str, str, str]] = {
         "network-policy",
         "service/db does not answer, and networkpolicy/closed restricts",
         "describe networkpolicy closed",
+    ),
+    "a policy on the way that may be about others": (
+        facts(
+            WEB, pod(CRASH), DB, log="dial tcp 10.96.0.9:80: i/o timeout", services=(service("db"),), policies=(OTHERS,)
+        ),
+        "crash",
+        "i/o timeout",
+        "devenv logs",
     ),
     "a port that is taken": (
         facts(

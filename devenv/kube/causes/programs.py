@@ -126,7 +126,10 @@ def restricting(facts: Facts, targets: list[Object]) -> Object | None:
     """Return a NetworkPolicy that selects the pod for what goes out, or its targets for what comes in."""
     for policy in facts.around.policies:
         spec = spec_of(policy)
-        wanted = (spec.get("podSelector") or {}).get("matchLabels") or {}
+        selector = spec.get("podSelector") or {}
+        if selector.get("matchExpressions"):
+            continue  # it is named for nothing that it may not select
+        wanted = selector.get("matchLabels") or {}
         for kind, pods in (("Egress", [facts.pod] if facts.pod else []), ("Ingress", targets)):
             here = [p for p in pods if p.id.namespace == policy.id.namespace]
             if kind in (spec.get("policyTypes") or ()) and here and (not wanted or selected(here, wanted)):
