@@ -16,7 +16,7 @@ from tests.test_kinds import aggregated, resource
 
 Document = dict[str, Any]
 KINDS = {
-    "/api": aggregated(("", {"v1": [resource(f"{k.lower()}s", k) for k in ("Pod", "Event", "ConfigMap")]})),
+    "/api": aggregated(("", {"v1": [resource(f"{k.lower()}s", k) for k in ("Pod", "Event", "ConfigMap", "Service")]})),
     "/apis": aggregated(
         ("apps", {"v1": [resource(f"{k.lower()}s", k) for k in ("Deployment", "ReplicaSet", "StatefulSet")]}),
         ("batch", {"v1": [resource("jobs", "Job")]}),
@@ -106,7 +106,7 @@ class Handler(Answering):
             self.told(KINDS[url.path])
         elif url.path in self.cluster.objects:
             self.told(self.cluster.objects[url.path])
-        elif url.path.rpartition("/")[2] in ("pods", "events", "replicasets", "jobs"):
+        elif url.path.rpartition("/")[2] in ("pods", "events", "replicasets", "jobs", "services"):
             with self.cluster.changed:
                 found = [o for path, o in self.cluster.objects.items() if path.rpartition("/")[0] == url.path]
                 version = len(self.cluster.changes)

@@ -16,6 +16,7 @@ import typer
 from devenv import __version__, errors
 from devenv.cli import (
     completion,
+    explain,
     forward,
     images,
     inside,
@@ -27,6 +28,7 @@ from devenv.cli import (
     rollback,
     timings,
     tls,
+    verify,
 )
 from devenv.cli.help import Panel, Verbs
 from devenv.cli.options import AsOutput, Output, Replace, confirm, duration, ending, hide_passwords, look, verb
@@ -259,6 +261,8 @@ def test(
 # The verbs of other files.
 added(Panel.look, "logs", " api --follow --grep ERROR", look(logs.logs))
 added(Panel.look, "events", " --follow", look(logs.events))
+added(Panel.look, "explain", " api", look(explain.explain))
+added(Panel.look, "verify", " -o junit > verify.xml", look(verify.verify))
 added(Panel.look, "exec", " api -- env", look(inside.exec_))
 added(Panel.look, "open", " docs", look(inside.open_))
 added(Panel.look, "timings", " --trace up.json", look(timings.timings))

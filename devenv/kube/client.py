@@ -108,6 +108,18 @@ class Client:
             raise refusal(doing, seen)
         return Answer(doing, seen.status, seen.headers, seen.data)
 
+    def once(self, doing: str, path: str, within_s: float) -> Answer:
+        """Return whatever is answered to a GET, a refusal too. It is sent once; raise Unreachable without an answer."""
+        from urllib3.exceptions import HTTPError
+
+        to, connections = self._renewed()
+        try:
+            headers = sent_with(to, ANYTHING)
+            seen = connections.request("GET", to.url + path, headers=headers, timeout=within_s, retries=False)
+        except HTTPError as error:
+            raise Unreachable(f"{doing}: the API server does not answer: {error}") from error
+        return Answer(doing, seen.status, seen.headers, seen.data)
+
     def stream(self, doing: str, path: str, silence_s: float | None = None) -> Iterator[bytes]:
         """Yield what is answered to a GET as it comes, in pieces; closing the generator ends the request.
 

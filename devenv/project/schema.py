@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
+from devenv.project.checks import Check
 from devenv.project.inputs import Inputs
 
 # RFC 1123 label; kind adds "-control-plane" to the cluster name and a host name ends at 63 characters.
@@ -226,6 +227,7 @@ class Project(Table):
     open: dict[Name, Page] = {}  # the addresses that `devenv open` knows beside the forwards
     tests: dict[str, Suite] = {}
     overrides: Overrides | None = None
+    checks: dict[Name, Check] = {}  # what `devenv verify` asks beside what it knows itself
     environments: dict[Name, Environment] = {}
     existing: Existing = Existing()
 

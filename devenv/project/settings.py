@@ -15,7 +15,7 @@ from urllib.parse import quote
 from pydantic import ValidationError
 
 from devenv.errors import UsageError
-from devenv.project import gate_inputs
+from devenv.project import checks, gate_inputs
 from devenv.project.faults import listed, place, told
 from devenv.project.inputs import needed
 from devenv.project.schema import Environment, Image, Project, Table
@@ -200,6 +200,7 @@ def texts(project: Project) -> list[tuple[tuple[str, ...], str]]:
     found += [(("secrets", s, key), text) for s, data in project.secrets.items() for key, text in data.items()]
     own = project.existing.secrets
     found += [(("existing", "secrets", s, key), text) for s, data in own.items() for key, text in data.items()]
+    found += [(("checks", c, key), text) for c, check in project.checks.items() for key, text in checks.texts(check)]
     found += [(("tests", t, "env", k), text) for t, suite in project.tests.items() for k, text in suite.env.items()]
     return found
 
