@@ -245,6 +245,7 @@ def test(
 added(Panel.look, "logs", " api --follow --grep ERROR", look(logs.logs))
 added(Panel.look, "events", " --follow", look(logs.events))
 added(Panel.look, "exec", " api -- env", look(inside.exec_))
+added(Panel.daily, "attach", " api --port 8000:80 -- python -m api", verb(inside.attach))
 added(Panel.look, "open", " docs", look(inside.open_))
 added(Panel.look, "timings", " --trace up.json", look(timings.timings))
 added(Panel.release, "promote", " staging --image R/api@sha256:… --dry-run", promote.promote)

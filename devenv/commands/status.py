@@ -1,7 +1,8 @@
 """devenv status and devenv wait: what is there, and waiting for it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 from devenv.cluster.state import Cluster
 from devenv.errors import DevenvError, TimedOut, UsageError
@@ -12,7 +13,7 @@ from devenv.kube.readiness import Level, Readiness
 from devenv.project import sources
 from devenv.project.settings import Settings
 from devenv.project.stack import Stack
-from devenv.reconcile import forwards, observe
+from devenv.reconcile import attached, attaching, forwards, observe
 from devenv.reconcile.actions import Step
 from devenv.reconcile.environment import Environment
 from devenv.reconcile.observed import Observed
@@ -32,6 +33,7 @@ class Status:
     workloads: list[dict[str, str]]
     forwards: list[ForwardStatus]
     next: str
+    attached: list[dict[str, Any]] = field(default_factory=list)
 
 
 def status(env: Environment) -> Status:
@@ -47,6 +49,8 @@ def report(env: Environment, desired: Stack, observed: Observed, left: Sequence[
     served = forwards.status(env.folder, lost)
     seen = sorted(observed.readiness.values(), key=lambda r: r.what)
     told = {str(id_): ahead.said(pods) for id_, pods in observed.ahead.items()}
+    places, alive = attached.records(observed), attaching.holder(env.folder) is not None
+    told |= {str(id_): f"{record}{'' if alive else ', and is gone'}" for id_, record in places.items()}
     opened = [f for f in served if f.state == OPEN]
     whole = max((r.level for r in seen), default=Level.READY)
     well = observed.cluster is Cluster.RUNNING and whole is Level.READY and len(opened) == len(desired.forwards)
@@ -60,12 +64,16 @@ def report(env: Environment, desired: Stack, observed: Observed, left: Sequence[
         workloads=[{"name": r.what, "state": r.level.name, "why": r.why or told.get(r.what, "")} for r in seen],
         forwards=served,
         next=next_command(env.settings) if ready else f"Next: {observed.cluster.way_out}{more}",
+        attached=[{"workload": str(id_), "alive": alive, **asdict(record)} for id_, record in places.items()],
     )
 
 
 def seen_since(observed: Observed, seen: dict[Id, Readiness]) -> Observed:
-    """Return a snapshot brought up to what was seen, object by object, since it was taken on a cluster that runs."""
-    return replace(observed, cluster=Cluster.RUNNING, readiness={**observed.readiness, **seen})
+    """Return a snapshot brought up to what was seen, object by object, since it was taken on a cluster that runs.
+
+    What was there of ours has been changed meanwhile: a workload whose place was taken has it back.
+    """
+    return replace(observed, cluster=Cluster.RUNNING, readiness={**observed.readiness, **seen}, living={})
 
 
 def next_command(settings: Settings) -> str:

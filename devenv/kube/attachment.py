@@ -1,7 +1,7 @@
 """A workload whose place a process on this machine has taken: what is written on it, and undone. Pure.
 
-The workload has no pods meanwhile. What it was stands in an annotation of it, set by the request that takes its place: so
-whoever finds it can give that back. What is made beside it (stand_in.py) has a label of the same name.
+The workload has no pods meanwhile. What it was stands in an annotation of it, set by the request that takes its place:
+so whoever finds it can give that back. What is made beside it (stand_in.py) has a label of the same name.
 """
 
 import json
@@ -13,6 +13,7 @@ from devenv.kube.pods import mapping
 
 ATTACHED = "devenv/attached"  # an annotation of the workload, a label of what is made for it
 KINDS = ("Deployment", "StatefulSet")
+TOOK = "a local process took its place"  # said of the workload, and of what was made for it
 FIELD_MANAGER = "devenv-attach"
 
 
@@ -26,9 +27,13 @@ class Record:
     since: str
     ports: tuple[str, ...]  # "8000 → service api:80"
 
+    def __str__(self) -> str:
+        known = filter(None, (self.command, f"process {self.process}" if self.process else "", self.since))
+        return f"{TOOK} ({', '.join(known)})"
+
 
 def record_of(workload: Object | None) -> Record | None:
-    """Return what took a workload's place; None where nothing did. Of what cannot be read, what a person would expect."""
+    """Return what took a workload's place; None where nothing did. What cannot be read of it is as it mostly is."""
     text = mapping(workload.meta.get("annotations")).get(ATTACHED) if workload else None
     if text is None:
         return None

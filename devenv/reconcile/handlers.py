@@ -8,9 +8,10 @@ from devenv.cluster import kind
 from devenv.errors import DevenvError
 from devenv.forwarder.spec import ProcessSpec
 from devenv.images import obtain
+from devenv.kube import attachment
 from devenv.kube.objects import Id, Object, reference
 from devenv.kube.readiness import Level, Readiness
-from devenv.reconcile import actions, forwards, observe
+from devenv.reconcile import actions, attaching, forwards, observe
 from devenv.reconcile.environment import Environment
 from devenv.reconcile.rollout import GONE_WITHIN_S, Waiter
 from devenv.system import state
@@ -52,6 +53,9 @@ class Handlers:
                 self.waiter.replace(obj)
             case actions.Restart(obj, at):
                 self.restart(obj, at)
+            case actions.Detach(obj):
+                self.env.api.merge(f"detach {obj.id}", obj, attachment.giving_back(obj), attachment.FIELD_MANAGER)
+                attaching.remove_files(self.env.folder)
             case actions.AwaitReady(obj):
                 self.seen[obj.id] = self.waiter.await_ready(obj, within_s)
             case actions.AwaitEnd(obj):
