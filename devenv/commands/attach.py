@@ -1,8 +1,8 @@
 """devenv attach: a process on this machine in the place of a workload.
 
-The workload is scaled to nothing, and not only left without traffic: of what is taken from a queue, its pods would else
-take a part. What is changed is written on the workload by the request that changes it, so that whatever ends us, the next
-`devenv up` finds it and gives the place back.
+The workload is scaled to nothing, and not only left without traffic: of what is taken from a queue, its pods would
+else take a part. What is changed is written on the workload by the request that changes it, so that whatever ends us,
+the next `devenv up` finds it and gives the place back.
 """
 
 import shutil

@@ -131,7 +131,7 @@ def taken(address: str, ports: Sequence[Port]) -> list[str]:
 
 
 def shared(env: Environment, wanted: Object, services: Sequence[Object]) -> list[str]:
-    """Return what to say of Services that lead to pods of others too, which would go on taking a part of the traffic."""
+    """Return what to say of Services that lead to pods of others too, which would go on taking a part of it all."""
     members = Members(env, (wanted.id,))
     there = [p for p in env.api.objects("v1", "Pod", [wanted.id.namespace]) if not (p.leaves or has_ended(p))]
     led = [(s, p) for s in services for p in there if stand_in.leads_to(s, pods.mapping(p.meta.get("labels")))]
@@ -184,11 +184,19 @@ def write_files(folder: Path, place: Place) -> None:
     folder.chmod(0o700)
     for mount in place.mounts:
         if mount not in place.files:
-            (folder / mount.lstrip("/")).mkdir(mode=0o700, parents=True, exist_ok=True)
+            made_below(folder, mount)
     for path, file in place.files.items():
-        target = folder / path.lstrip("/")
-        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        above, _, name = path.rpartition("/")
+        target = made_below(folder, above) / name
         with open(target, "wb", opener=process.private) as out:
             out.write(file.data)
         if file.executable:
             target.chmod(0o700)
+
+
+def made_below(folder: Path, path: str) -> Path:
+    """Return the place of a path below a folder, each folder on the way made, private too."""
+    for part in filter(None, path.split("/")):
+        folder /= part
+        folder.mkdir(mode=0o700, exist_ok=True)
+    return folder
