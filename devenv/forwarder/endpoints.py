@@ -23,7 +23,7 @@ def pods_of(piece: Object, port_name: str) -> list[Pod]:
 
     A ready condition that is not told counts as true (discovery.k8s.io/v1).
     """
-    attached = ATTACHED in (piece["metadata"].get("labels") or {})
+    attached = ATTACHED in ((piece.get("metadata") or {}).get("labels") or {})
     named = [p for p in piece.get("ports") or () if (p.get("name") or "") == port_name]
     ports = [p["port"] for p in named if p.get("port") and p.get("protocol", "TCP") == "TCP"]
     found = []
