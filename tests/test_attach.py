@@ -162,8 +162,8 @@ def run_pods(store: Store) -> None:
     for path in [path for path in store.objects if path.startswith(where)]:
         del store.objects[path]
     for number in range(store.objects[WEB]["spec"]["replicas"]):
-        meta = {"name": f"web-{number}", "namespace": NAMESPACE, "ownerReferences": [owner("Deployment", "web")]}
-        meta["labels"] = {"app": "web"}
+        by = [owner("Deployment", "web")]
+        meta = {"name": f"web-{number}", "namespace": NAMESPACE, "labels": {"app": "web"}, "ownerReferences": by}
         pod = {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "status": {"phase": "Running"}}
         store.objects[f"{where}{number}"] = pod
 

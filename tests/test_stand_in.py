@@ -11,12 +11,12 @@ from devenv.errors import UsageError
 from devenv.forwarder import endpoints
 from devenv.kube import attachment, stand_in
 from devenv.kube.attachment import ATTACHED, Record
-from devenv.kube.objects import Document, Object
+from devenv.kube.objects import Document, Object, find
 from devenv.kube.stand_in import Port
 from devenv.reconcile.actions import ApplyObjects, DeleteObject, Detach
 from devenv.reconcile.observed import Observed
 from devenv.reconcile.plan import make_plan
-from tests.test_plan import OLD, done, find, wanted
+from tests.test_plan import OLD, done, wanted
 
 POD_SPEC: Document = {
     "containers": [{"name": "api", "ports": [{"name": "http", "containerPort": 8080}, {"containerPort": 9090}]}]
