@@ -1,12 +1,14 @@
 """`devenv attach` as a process of its own: the place that it takes, and how it comes back whatever ends it."""
 
 import json
+import random
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,13 +17,17 @@ import psutil
 import pytest
 import yaml
 
+from devenv.cluster.state import Cluster
 from devenv.errors import DevenvError
+from devenv.images import daemon
 from devenv.kube.attachment import ATTACHED
 from devenv.project import settings as config
 from devenv.project import sources
-from devenv.reconcile import environment
+from devenv.reconcile import environment, preflight
 from devenv.reconcile.actions import Detach
+from devenv.reconcile.environment import Environment
 from devenv.reconcile.handlers import Handlers
+from devenv.reconcile.observed import Observed
 from devenv.system.state import Folder
 from tests import api_store, docker_api, kube_server
 from tests.api_store import Store
@@ -101,9 +107,12 @@ class Place(Machine):
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("0.0.0.0", 0))  # noqa: S104
-        return int(probe.getsockname()[1])
+    """Return a port that nobody has, below those that the kernel gives to connections."""
+    for port in random.sample(range(21000, 32000), 100):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("0.0.0.0", port))  # noqa: S104
+            return port
+    raise OSError("no free port")
 
 
 def manifests() -> list[dict[str, Any]]:
@@ -154,6 +163,7 @@ def machine(tmp_path: Path) -> Iterator[Place]:
         run_pods(store)
         store.written = lambda path: run_pods(store) if path == WEB else None
         yield made
+    daemon.client.cache_clear()  # one that a test has made asks a server that is gone
 
 
 def run_pods(store: Store) -> None:
@@ -297,10 +307,7 @@ def test_a_killed_one_takes_its_command_along_and_leaves_what_the_next_up_undoes
     assert again.returncode == 1
     machine.is_taken()
     # The step of `up`, whose plan tests/test_stand_in.py has.
-    for key in ("DOCKER_HOST", "XDG_STATE_HOME"):
-        monkeypatch.setenv(key, machine.environ[key])
-    settings = config.load(machine.root / "pyproject.toml", {}, {}, True)
-    env = environment.of(settings, machine.folder)
+    env = opened(machine, monkeypatch)
     living = next(o for o in env.api.listed("apps/v1", "Deployment", NAMESPACE) if o.id.name == "web")
     Handlers(env).do(Detach(living), 30)
     assert machine.web["spec"]["replicas"] == 2
@@ -308,17 +315,31 @@ def test_a_killed_one_takes_its_command_along_and_leaves_what_the_next_up_undoes
     assert not machine.folder.attached.exists()
 
 
-def test_there_is_one_at_a_time(machine: Place) -> None:
+def opened(machine: Place, monkeypatch: pytest.MonkeyPatch) -> Environment:
+    """Return the environment as a command has it."""
+    for key in ("DOCKER_HOST", "XDG_STATE_HOME"):
+        monkeypatch.setenv(key, machine.environ[key])
+    daemon.client.cache_clear()
+    monkeypatch.setattr(machine.docker, "answers", {**machine.docker.answers, "/info": {"DockerRootDir": "/nowhere"}})
+    return environment.of(config.load(machine.root / "pyproject.toml", {}, {}, True), machine.folder)
+
+
+def test_there_is_one_at_a_time_and_no_up_meanwhile(machine: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     child = machine.serving(free_port())
     changes = len(machine.store.changes)
     second = machine.attach("true", port=free_port())
     assert f"`devenv attach` of deployment/web (process {child.pid}) is under way" in ended(second)
     assert second.returncode == 1
     assert len(machine.store.changes) == changes
+    env = opened(machine, monkeypatch)
+    desired, observed = sources.load(env.settings), Observed(cluster=Cluster.RUNNING)
+    with pytest.raises(DevenvError, match=r"is under way\nhint: end it first, by Ctrl-C"):
+        preflight.check(desired, observed, env)
     machine.is_taken()
     child.send_signal(signal.SIGINT)
     ended(child)
     machine.is_as_before()
+    preflight.check(desired, observed, env)
 
 
 @pytest.mark.parametrize(
