@@ -110,6 +110,9 @@ def test_signals_are_as_before_once_all_is_over_and_an_interrupt_before_the_comm
         with pytest.raises(KeyboardInterrupt):
             command.hear(signal.SIGINT)
         command.hear(signal.SIGINT)  # what the first one leads to goes on
+    with foreground.guarded() as command:
+        command.deafen()  # no command has run, and something else has failed
+        command.hear(signal.SIGINT)
     assert [signal.getsignal(number) for number in foreground.HEARD] == before
 
 
