@@ -8,9 +8,10 @@ the next `devenv up` finds it and gives the place back.
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from pathlib import Path
 
 from devenv.commands.arrival import Arrival
-from devenv.commands.attach_place import Place, look, meant, write_files
+from devenv.commands.attach_place import Place, look, meant
 from devenv.errors import DevenvError, TimedOut, UsageError
 from devenv.kube import attachment, stand_in
 from devenv.kube.objects import Object
@@ -19,7 +20,7 @@ from devenv.project import sources
 from devenv.reconcile import attaching
 from devenv.reconcile.environment import Environment
 from devenv.reconcile.members import Members
-from devenv.system import foreground, state
+from devenv.system import foreground, process, state
 from devenv.system.foreground import Foreground
 from devenv.system.wait import poll
 
@@ -151,3 +152,27 @@ def restore(env: Environment, place: Place) -> None:
     if place.desired.source == living.source:
         with suppress(DevenvError):  # its fields are ours again, as they were; `up` sees to it else
             api.apply(place.desired)
+
+
+def write_files(folder: Path, place: Place) -> None:
+    """Write the mounted files into a private folder, where only we may read them."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.chmod(0o700)
+    for mount in place.mounts:
+        if mount not in place.files:
+            made_below(folder, mount)
+    for path, file in place.files.items():
+        above, _, name = path.rpartition("/")
+        target = made_below(folder, above) / name
+        with open(target, "wb", opener=process.private) as out:
+            out.write(file.data)
+        if file.executable:
+            target.chmod(0o700)
+
+
+def made_below(folder: Path, path: str) -> Path:
+    """Return the place of a path below a folder, each folder on the way made, private too."""
+    for part in filter(None, path.split("/")):
+        folder /= part
+        folder.mkdir(mode=0o700, exist_ok=True)
+    return folder

@@ -22,7 +22,6 @@ from devenv.project.stack import Stack
 from devenv.reconcile import forwards, observe
 from devenv.reconcile.environment import Environment
 from devenv.reconcile.members import Members
-from devenv.system import process
 
 ADDRESS, FILES = "DEVENV_ATTACH_ADDRESS", "DEVENV_ATTACH_FILES"  # told to the command
 OWN = "PATH"  # this machine's stays: the pod's names folders of its image
@@ -176,27 +175,3 @@ def rewritten(world: Outside, path: str, data: bytes, lacks: list[str]) -> bytes
         return world.text(f"file {path}", data.decode(), lacks).encode()
     except UnicodeDecodeError:
         return data
-
-
-def write_files(folder: Path, place: Place) -> None:
-    """Write the mounted files into a private folder, where only we may read them."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    folder.chmod(0o700)
-    for mount in place.mounts:
-        if mount not in place.files:
-            made_below(folder, mount)
-    for path, file in place.files.items():
-        above, _, name = path.rpartition("/")
-        target = made_below(folder, above) / name
-        with open(target, "wb", opener=process.private) as out:
-            out.write(file.data)
-        if file.executable:
-            target.chmod(0o700)
-
-
-def made_below(folder: Path, path: str) -> Path:
-    """Return the place of a path below a folder, each folder on the way made, private too."""
-    for part in filter(None, path.split("/")):
-        folder /= part
-        folder.mkdir(mode=0o700, exist_ok=True)
-    return folder
