@@ -6,7 +6,7 @@ Jobs are complete as soon as they are created.
 
 import json
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import ThreadingHTTPServer
@@ -24,12 +24,16 @@ Document = dict[str, Any]
 CLUSTER = "Cluster"
 KINDS = {
     "/api": aggregated(("", {"v1": [
-        *(resource(f"{k.lower()}s", k) for k in ("ConfigMap", "Secret", "Pod", "Event", "PersistentVolumeClaim")),
+        *(resource(f"{k.lower()}s", k) for k in (
+            "ConfigMap", "Secret", "Pod", "Event", "PersistentVolumeClaim", "Service",
+        )),
         resource("namespaces", "Namespace", CLUSTER),
     ]})),
     "/apis": aggregated(
         ("apps", {"v1": [resource("deployments", "Deployment"), resource("replicasets", "ReplicaSet")]}),
         ("batch", {"v1": [resource("jobs", "Job"), resource("cronjobs", "CronJob")]}),
+        ("discovery.k8s.io", {"v1": [resource("endpointslices", "EndpointSlice")]}),
+        ("networking.k8s.io", {"v1": [resource("networkpolicies", "NetworkPolicy")]}),
         ("coordination.k8s.io", {"v1": [resource("leases", "Lease")]}),
         ("rbac.authorization.k8s.io", {"v1": [resource("clusterroles", "ClusterRole", CLUSTER)]}),
         ("admissionregistration.k8s.io", {"v1": [resource("guards", "ValidatingAdmissionPolicy", CLUSTER)]}),
@@ -54,6 +58,7 @@ class Store:
     objects: dict[str, Document] = field(default_factory=dict)
     refused: dict[str, int] = field(default_factory=dict)  # a status for what begins with `METHOD /path`
     changes: list[str] = field(default_factory=list)  # requests that changed something, in their order
+    written: Callable[[str], None] = lambda _: None  # what a controller does of an object at this path
     lock: RLock = field(default_factory=RLock)
     url: str = ""
 
@@ -87,6 +92,16 @@ class Store:
         return gone
 
 
+def merged(there: Document, change: Document) -> Document:
+    """Return an object with the changes of a merge patch (RFC 7386)."""
+    found = {key: value for key, value in there.items() if change.get(key, 0) is not None}
+    for key, value in change.items():
+        if value is not None:
+            inner = there.get(key)
+            found[key] = merged(inner if isinstance(inner, dict) else {}, value) if isinstance(value, dict) else value
+    return found
+
+
 def ended(document: Document) -> Document:
     status = {"conditions": [{"type": "Complete", "status": "True"}]}
     return {**document, "status": status} if document["kind"] == "Job" else document
@@ -114,6 +129,8 @@ class Handler(Answering):
                 self.told({"message": f"{line} is refused"}, refused)
             elif url.path in KINDS:
                 self.told(KINDS[url.path])
+            elif url.path == "/readyz":
+                self.whole(b"ok")
             elif url.path == "/version":
                 self.told({"major": "1"})
             elif self.command == "GET" and url.path in store.objects:
@@ -134,6 +151,12 @@ class Handler(Answering):
         return len(namespace) < 2 or f"/api/v1/namespaces/{namespace[0]}" in self.store.objects
 
     def written(self, path: str, document: Document, dry: bool, manager: str) -> None:
+        if self.headers.get("Content-Type") == "application/merge-patch+json":
+            there = self.store.objects[path]
+            if document["metadata"].get("uid", there["metadata"].get("uid")) != there["metadata"].get("uid"):
+                self.told({"message": "another has this name"}, 409)
+                return
+            document = merged(there, document)
         name = document["metadata"].get("name", "")
         place = path if self.command != "POST" else f"{path}/{name}"
         version = b64encode(digest([json.dumps(document).encode()]).encode()).decode()
@@ -145,6 +168,7 @@ class Handler(Answering):
         if not dry:
             self.store.changes.append(f"{self.command} {path}")
             self.store.objects[place] = new
+            self.store.written(place)
         self.told(new)
 
     do_GET = do_PATCH = do_POST = do_PUT = do_DELETE = answer

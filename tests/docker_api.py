@@ -91,6 +91,7 @@ class Node:
     made: bool = True
     ours: bool = True
     address: str = "127.0.0.1"
+    gateway: str = ""  # the address of Docker's machine
     started: str = "2026-01-01T00:00:00.0Z"
 
     @property
@@ -108,7 +109,7 @@ class Node:
     def inspected(self) -> Any:
         network = f"devenv-{self.cluster}" if self.ours else "kind"
         state = {"Running": self.running, "Paused": self.paused, "StartedAt": self.started}
-        networks = {network: {"IPAddress": self.address}}
+        networks = {network: {"IPAddress": self.address, "Gateway": self.gateway}}
         return {"Id": "n1", "Name": f"/{self.name}", "State": state, "NetworkSettings": {"Networks": networks}}
 
     def become(self, running: bool, paused: bool = False) -> int:

@@ -1,4 +1,4 @@
-"""devenv exec, restart and open: into a workload, its pods anew, and its page in a browser."""
+"""devenv exec, attach, restart and open: into a workload, in its place, its pods anew, and its page in a browser."""
 
 import subprocess
 import sys
@@ -31,6 +31,34 @@ def exec_(
     code = subprocess.run(run.argv, env=run.environment, check=False).returncode
     if code:
         raise typer.Exit(code if code > 0 else 128 - code)  # a shell's word for a signal
+
+
+def attach(
+    env: "Environment",
+    part: Annotated[str, typer.Argument(metavar="WORKLOAD", help="A Deployment or StatefulSet, or api for short.")],
+    command: Annotated[list[str] | None, typer.Argument(metavar="-- COMMAND...", help="What to run.")] = None,
+    port: Annotated[
+        list[str] | None,
+        typer.Option("--port", metavar="LOCAL:SERVICE", help="The local port that takes this Service port's traffic."),
+    ] = None,
+    container: Annotated[
+        str | None, typer.Option("--container", "-c", help="Whose environment, if not the first's.")
+    ] = None,
+) -> None:
+    """Run a command on this machine in the place of a workload, with its environment and its Services' traffic.
+
+    The command has to listen on 0.0.0.0, or on the address in DEVENV_ATTACH_ADDRESS: the cluster does not reach
+    127.0.0.1. Its exit code is passed on. Once it has ended, the pods come back.
+    """
+    from devenv.cli import output
+    from devenv.commands.attach import attach
+
+    if not command:
+        raise UsageError(f"no command given\nhint: devenv attach {part} --port 8000:80 -- COMMAND")
+    if not port:
+        raise UsageError(f"no port given\nhint: devenv attach {part} --port LOCAL:SERVICE -- {command[0]}")
+    if code := attach(env, part, port, command, container, output.log):
+        raise typer.Exit(code)
 
 
 def restart(

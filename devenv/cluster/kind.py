@@ -15,6 +15,7 @@ from devenv.system.state import Folder
 CREATE_WITHIN_S = 300.0
 # The longest grace period that pods are given, and what the node itself then takes to end.
 GRACE_S, HALT_WITHIN_S = 300, 30
+REACHES_WITHIN_S = 5
 # Written into the node when its creation is complete: a container alone may be half a cluster.
 FINISHED = "/kind/devenv-finished"
 
@@ -113,6 +114,21 @@ def write_kubeconfig(cluster: str, namespace: str, folder: Folder) -> None:
     argv = [process.find("kind"), "get", "kubeconfig", "--name", cluster]
     config = access.parse(process.run(argv, env=variables()))
     kubeconfig.write(yaml.safe_dump(kubeconfig.in_namespace(config, namespace)), folder)
+
+
+def gateway(cluster: str) -> str:
+    """Return the address at which the cluster reaches Docker's machine, or an empty string."""
+    return containers.gateway(there(cluster), network(cluster))
+
+
+def reaches(cluster: str, address: str, port: int) -> bool:
+    """Whether the node can connect to an address: a firewall may keep it from this machine."""
+    words = ["timeout", str(REACHES_WITHIN_S), "bash", "-c", 'exec 3<>"/dev/tcp/$0/$1"', address, str(port)]
+    try:
+        process.run(["docker", "exec", node(cluster), *words], env=variables(), within_s=2 * REACHES_WITHIN_S)
+    except (CommandFailed, TimedOut):
+        return False
+    return True
 
 
 def start(cluster: str) -> None:

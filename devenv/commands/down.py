@@ -10,7 +10,7 @@ from devenv.errors import DevenvError, TimedOut
 from devenv.kube.objects import KEPT, Object
 from devenv.project import manifests
 from devenv.project.stack import namespace
-from devenv.reconcile import forwards, runs
+from devenv.reconcile import attaching, forwards, runs
 from devenv.reconcile.environment import Environment
 from devenv.reconcile.guards import removal
 from devenv.reconcile.rollout import Waiter
@@ -24,6 +24,7 @@ GONE_WITHIN_S = 180.0  # pods have their grace period, volumes are let go
 def down(env: Environment, log: Callable[[str], None]) -> list[str]:
     """Remove everything of the environment and return what that was. A kind cluster's needs no network."""
     name, phase = env.project.name, env.run.phase
+    attaching.end(env.folder, log)
     with runs.kept(env.run, env.folder, "down", log), runs.locked(env.run, env.folder, "down", log):
         with phase("snapshot"):
             seen = env.provider.observe()

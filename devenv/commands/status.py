@@ -1,19 +1,20 @@
 """devenv status and devenv wait: what is there, and waiting for it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
+from typing import Any
 
 from devenv.cluster.state import Cluster
 from devenv.errors import DevenvError, TimedOut, UsageError
 from devenv.forwarder.spec import OPEN, ForwardStatus
-from devenv.kube import ahead, overrides
+from devenv.kube import ahead, attachment, overrides
 from devenv.kube.objects import SHORT, Id, find
 from devenv.kube.readiness import Level, Readiness
 from devenv.project import sources
 from devenv.project.settings import Settings
 from devenv.project.stack import Stack
-from devenv.reconcile import forwards, observe
+from devenv.reconcile import attached, attaching, forwards, observe
 from devenv.reconcile.actions import Step
 from devenv.reconcile.environment import Environment
 from devenv.reconcile.observed import Observed
@@ -34,6 +35,7 @@ class Status:
     forwards: list[ForwardStatus]
     replaced: list[str]  # files that are not the image's own (`devenv override`), each with why
     next: str
+    attached: list[dict[str, Any]] = field(default_factory=list)
 
 
 def status(env: Environment) -> Status:
@@ -49,6 +51,8 @@ def report(env: Environment, desired: Stack, observed: Observed, left: Sequence[
     served = forwards.status(env.folder, lost)
     seen = sorted(observed.readiness.values(), key=lambda r: r.what)
     told = {str(id_): ahead.said(pods) for id_, pods in observed.ahead.items()}
+    places, alive = attached.records(observed), attaching.holder(env.folder) is not None
+    told |= {str(id_): f"{record}{'' if alive else ', and is gone'}" for id_, record in places.items()}
     opened = [f for f in served if f.state == OPEN]
     whole = max((r.level for r in seen), default=Level.READY)
     well = observed.cluster is Cluster.RUNNING and whole is Level.READY and len(opened) == len(desired.forwards)
@@ -63,6 +67,7 @@ def report(env: Environment, desired: Stack, observed: Observed, left: Sequence[
         forwards=served,
         replaced=replaced(desired, observed),
         next=next_command(env.settings) if ready else f"Next: {observed.cluster.way_out}{more}",
+        attached=[{"workload": str(id_), "alive": alive, **asdict(record)} for id_, record in places.items()],
     )
 
 
@@ -77,8 +82,12 @@ def replaced(desired: Stack, observed: Observed) -> list[str]:
 
 
 def seen_since(observed: Observed, seen: dict[Id, Readiness]) -> Observed:
-    """Return a snapshot brought up to what was seen, object by object, since it was taken on a cluster that runs."""
-    return replace(observed, cluster=Cluster.RUNNING, readiness={**observed.readiness, **seen})
+    """Return a snapshot brought up to what was seen, object by object, since it was taken on a cluster that runs.
+
+    A workload whose place was taken has it back.
+    """
+    living = {id_: obj for id_, obj in observed.living.items() if not attachment.record_of(obj)}
+    return replace(observed, cluster=Cluster.RUNNING, readiness={**observed.readiness, **seen}, living=living)
 
 
 def next_command(settings: Settings) -> str:

@@ -5,7 +5,7 @@ from time import time
 
 from devenv.commands import environments, preload
 from devenv.commands.status import Status, report, seen_since
-from devenv.kube import kubeconfig
+from devenv.kube import attachment, kubeconfig
 from devenv.kube.objects import Id
 from devenv.project import sources
 from devenv.project.stack import Stack
@@ -50,7 +50,8 @@ def up(
             observed = checked(desired, env, take_over, asked)
         kubeconfig.use_namespace(env.project.namespace, env.folder)
         steps = make_plan(desired, observed)
-        if len(gone := [s.action.object for s in steps if isinstance(s.action, DeleteObject)]) > FEW:
+        deleted = [s.action.object for s in steps if isinstance(s.action, DeleteObject)]
+        if len(gone := [o for o in deleted if not attachment.is_part(o)]) > FEW:
             listed = ", ".join(str(o.id) for o in gone)
             with phase("confirmation"):
                 agreed(f"Delete {len(gone)} objects that the manifests no longer have: {listed}?")

@@ -37,6 +37,13 @@ def cluster_container(cluster: str) -> Container | None:
     return None
 
 
+def gateway(container: Container, network: str) -> str:
+    """Return the address of Docker's machine in a network of a container, or an empty string."""
+    with explained(f"inspect {container.name}"):
+        seen = client().containers.get(container.name).attrs["NetworkSettings"]["Networks"]
+    return str((seen.get(network) or {}).get("Gateway") or "")
+
+
 def cluster_containers() -> dict[str, float]:
     """Return each kind cluster of the host, whoever made it, with when its control plane was (epoch seconds)."""
     with explained("list containers"):

@@ -99,6 +99,13 @@ class MergeObject(Action):
 
 
 @dataclass(frozen=True)
+class Detach(Action):
+    """Give a workload its place back, as it is written on it: a local process took it."""
+
+    object: Object  # as it is in the cluster
+
+
+@dataclass(frozen=True)
 class AwaitReady(Action):
     object: Object
 

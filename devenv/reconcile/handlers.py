@@ -8,10 +8,10 @@ from devenv.cluster import kind
 from devenv.errors import DevenvError
 from devenv.forwarder.spec import ProcessSpec
 from devenv.images import obtain
-from devenv.kube import revisions
+from devenv.kube import attachment, revisions
 from devenv.kube.objects import Id, Object, reference
 from devenv.kube.readiness import Level, Readiness
-from devenv.reconcile import actions, forwards, observe
+from devenv.reconcile import actions, attaching, forwards, observe
 from devenv.reconcile.environment import Environment
 from devenv.reconcile.rollout import GONE_WITHIN_S, Waiter
 from devenv.system import state
@@ -57,6 +57,9 @@ class Handlers:
                 self.env.api.merge(f"change {obj.id}", obj, body)
             case actions.SetTemplate(obj, template):
                 self.env.api.patch(f"roll back {obj.id}", obj, revisions.patch(template))
+            case actions.Detach(obj):
+                self.env.api.merge(f"detach {obj.id}", obj, attachment.giving_back(obj), attachment.FIELD_MANAGER)
+                attaching.remove_files(self.env.folder)
             case actions.AwaitReady(obj):
                 self.seen[obj.id] = self.waiter.await_ready(obj, within_s)
             case actions.AwaitEnd(obj):

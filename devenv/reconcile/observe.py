@@ -16,7 +16,7 @@ from devenv.kube.api import Api
 from devenv.kube.objects import Id, Object, find
 from devenv.kube.readiness import Level, Patience, Readiness
 from devenv.project.stack import Stack
-from devenv.reconcile import differences, forwards
+from devenv.reconcile import attaching, differences, forwards
 from devenv.reconcile.environment import Environment
 from devenv.reconcile.observed import Observed
 
@@ -188,13 +188,16 @@ def forwards_proven(env: Environment) -> Readiness:
     """Return whether each local port was shown to lead to a pod of this cluster.
 
     The port is listened on by the forwards' own process, and a pod that this process leads to lives, with the same
-    UID, in the cluster that we ask. What the process was not told yet, as just after its start, is PENDING.
+    UID, in the cluster that we ask; or a local process has taken its place. What the forwards were not told yet, as
+    just after their start, is PENDING.
     """
     seen = forwards.status(env.folder)
     if foreign := forwards.foreign_listeners(env.folder, seen):
         return Readiness(Level.FAILED, "forwards", "\n".join(foreign))
     pods = env.api.objects("v1", "Pod", sorted({f.namespace for f in seen}))
     living = {p.meta["uid"] for p in pods if not p.leaves}
+    if who := attaching.holder(env.folder):  # in the place of pods
+        living |= {who.uid} - {""}
     astray = [f.name for f in seen if not living & {pod.uid for pod in f.pods if pod.ready}]
     why = "\n".join(f"forward {name} leads to no pod of cluster {env.project.name}" for name in astray)
     return Readiness(Level.PENDING if astray else Level.READY, "forwards", why)

@@ -7,13 +7,13 @@ from types import MappingProxyType
 
 from devenv.certificates import rules
 from devenv.cluster.state import Cluster
-from devenv.kube import ahead, hooks
+from devenv.kube import ahead, attachment, hooks
 from devenv.kube.objects import RUN_AGAIN, Id, Object
 from devenv.kube.readiness import Level, Readiness
 from devenv.kube.verdict import LEAVES
 from devenv.project.schema import LOCAL, Tls
 from devenv.project.stack import NODE, Stack
-from devenv.reconcile import gated, guards, replacing
+from devenv.reconcile import attached, gated, guards, replacing
 from devenv.reconcile.actions import (
     Action,
     ApplyObjects,
@@ -78,9 +78,10 @@ def missing(desired: Stack, observed: Observed) -> Iterator[Step]:
     yield from object_steps(desired.objects, changed, observed, within_s, needs, awaited, waiting)
     yield from ahead_steps(desired, observed, changed, within_s)
     yield from replacing.waits(desired, observed, changed, within_s)
+    yield from attached.steps(observed)
     # What takes their place comes first: a workload under another name may not come up.
     after = ("cluster", *PLAIN, *(f"ready {o.id}" for o in desired.awaited))
-    for tier in guards.removal(observed.orphans):
+    for tier in guards.removal(attached.others(observed.orphans)):
         yield from (Step(f"delete {orphan.id}", DeleteObject(orphan), DROPPED, 60, after) for orphan in tier)
         after = (*after, *(f"delete {orphan.id}" for orphan in tier))
     if settings.project.tls and (why := certificate_due(settings.project.tls, observed.certificate)):
@@ -131,6 +132,8 @@ def change(obj: Object, observed: Observed) -> str:
     if (why := observed.differences.fixed.get(obj.id)) or obj.id in observed.differences.asked:
         replaced = obj.id in observed.differences.replaced
         return f"cannot be changed in place{', and is replaced' if replaced else ''}: {why}" if why else AS_ASKED
+    if attachment.record_of(observed.living.get(obj.id)):
+        return attachment.TOOK
     if observed.sources[obj.id] != obj.source:
         return new_source(obj, observed.living.get(obj.id), observed.readiness.get(obj.id))
     return observed.differences.drifted.get(obj.id, "")
@@ -188,7 +191,7 @@ def object_steps(
     for workload in (o for o in found if o.runs):
         configured = (f"{verb} {id_}" for id_ in sorted(workload.references & own) for verb in ("apply", "replace"))
         others = (f"replace {o.id}" for o in order.first if o.id not in held)
-        needed = ("cluster", "objects", *others, *configured, *needs(workload))
+        needed = ("cluster", "objects", f"detach {workload.id}", *others, *configured, *needs(workload))
         how = ReplaceObject(workload) if workload.id in fixed else ApplyObjects((workload,))
         cause = changed.get(workload.id, "")
         yield from workload_steps(workload, how, cause, readiness.get(workload.id), within_s, needed)

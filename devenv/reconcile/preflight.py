@@ -11,7 +11,7 @@ from devenv.images import daemon
 from devenv.kube import pods
 from devenv.kube.objects import CHECKOUT, Id, Object
 from devenv.project.stack import Stack
-from devenv.reconcile import forwards, node_ports, replacing
+from devenv.reconcile import attaching, forwards, node_ports, replacing
 from devenv.reconcile.environment import Environment
 from devenv.reconcile.observed import Differences, Observed
 from devenv.reconcile.plan import NOT_OURS, changed_objects
@@ -28,6 +28,8 @@ def check(desired: Stack, observed: Observed, env: Environment, take_over: bool 
     With `take_over` a cluster that another checkout has made may be this one's from now on.
     """
     faults = forwards.newly_taken(env.folder, desired.forwards)
+    if who := attaching.holder(env.folder):
+        faults.append(f"{who} is under way\nhint: end it first, by Ctrl-C: it gives the place back")
     made = observed.cluster is Cluster.RUNNING or observed.cluster.rests
     if desired.env_text is not None and (observed.sources if env.provider.shared else made):
         faults.append(

@@ -47,6 +47,16 @@ class Folder:
         return self.path / "forwards.lock"
 
     @property
+    def attach_lock(self) -> Path:
+        """Held by the `devenv attach` that runs; its text says who that is."""
+        return self.path / "attach.lock"
+
+    @property
+    def attached(self) -> Path:
+        """The mounted files of the workload whose place a local process has taken."""
+        return self.path / "attached"
+
+    @property
     def runs(self) -> Path:
         """The timelines of the last runs."""
         return self.path / "runs"
