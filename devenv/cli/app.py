@@ -16,7 +16,18 @@ import typer
 from devenv import __version__, errors
 from devenv.cli import completion, forward, images, inside, logs, machine, promote, rest, timings, tls
 from devenv.cli.help import Panel, Verbs
-from devenv.cli.options import AsOutput, Output, Replace, confirm, duration, ending, hide_passwords, look, verb
+from devenv.cli.options import (
+    AsOutput,
+    Output,
+    Replace,
+    confirm,
+    duration,
+    ending,
+    hide_passwords,
+    isolating,
+    look,
+    verb,
+)
 from devenv.cli.timings import Timings, Trace, shown
 from devenv.errors import DevenvError
 
@@ -67,7 +78,7 @@ def schema() -> None:
 
 
 @app.command(epilog="Example: devenv up -n staging", rich_help_panel=Panel.daily)
-@verb
+@isolating
 def up(
     env: "Environment",
     form: AsOutput = Output.text,
@@ -90,7 +101,7 @@ def up(
     epilog="Example: devenv dev --test learning -- -k adaptation", rich_help_panel=Panel.daily,
     context_settings={"allow_extra_args": True, "ignore_unknown_options": False},
 )  # fmt: skip
-@verb
+@isolating
 def dev(
     env: "Environment",
     args: Annotated[list[str] | None, typer.Argument(help="Arguments for the suite, after --.")] = None,
@@ -148,7 +159,7 @@ rest.register(app)
 
 
 @app.command(epilog="Example: devenv plan -o json", rich_help_panel=Panel.look)
-@look
+@partial(verb, looks=True, isolates=True)
 def plan(env: "Environment", replace: Replace = None, form: AsOutput = Output.text) -> None:
     """Print what `up` would do and why. Changes nothing; prints nothing when all is up to date."""
     from devenv.cli import output
