@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from devenv import __version__, errors
-from devenv.cli import completion, forward, images, inside, logs, machine, promote, rest, timings, tls
+from devenv.cli import completion, forward, images, init, inside, logs, machine, promote, rest, timings, tls
 from devenv.cli.help import Panel, Verbs
 from devenv.cli.options import (
     AsOutput,
@@ -263,6 +263,7 @@ added(Panel.parts, "restart", " api", verb(inside.restart))
 app.add_typer(forward.app, name="forward", rich_help_panel=Panel.parts)
 app.add_typer(images.app, name="images", rich_help_panel=Panel.parts)
 app.add_typer(tls.app, name="tls", rich_help_panel=Panel.parts)
+added(Panel.daily, "init", " --print", init.init)
 added(Panel.machine, "list", " -o json", machine.list_)
 added(Panel.machine, "doctor", " -o json", machine.doctor)
 added(Panel.machine, "completion", " bash", completion.completion)
