@@ -19,6 +19,7 @@ from devenv.cli import (
     explain,
     forward,
     images,
+    init,
     inside,
     logs,
     machine,
@@ -31,7 +32,18 @@ from devenv.cli import (
     verify,
 )
 from devenv.cli.help import Panel, Verbs
-from devenv.cli.options import AsOutput, Output, Replace, confirm, duration, ending, hide_passwords, look, verb
+from devenv.cli.options import (
+    AsOutput,
+    Output,
+    Replace,
+    confirm,
+    duration,
+    ending,
+    hide_passwords,
+    isolating,
+    look,
+    verb,
+)
 from devenv.cli.timings import Timings, Trace, shown
 from devenv.errors import DevenvError
 
@@ -82,7 +94,7 @@ def schema() -> None:
 
 
 @app.command(epilog="Example: devenv up -n staging", rich_help_panel=Panel.daily)
-@verb
+@isolating
 def up(
     env: "Environment",
     form: AsOutput = Output.text,
@@ -105,7 +117,7 @@ def up(
     epilog="Example: devenv dev --test learning -- -k adaptation", rich_help_panel=Panel.daily,
     context_settings={"allow_extra_args": True, "ignore_unknown_options": False},
 )  # fmt: skip
-@verb
+@isolating
 def dev(
     env: "Environment",
     args: Annotated[list[str] | None, typer.Argument(help="Arguments for the suite, after --.")] = None,
@@ -163,7 +175,7 @@ rest.register(app)
 
 
 @app.command(epilog="Example: devenv plan -o json", rich_help_panel=Panel.look)
-@look
+@partial(verb, looks=True, isolates=True)
 def plan(env: "Environment", replace: Replace = None, form: AsOutput = Output.text) -> None:
     """Print what `up` would do and why. Changes nothing; prints nothing when all is up to date."""
     from devenv.cli import output
@@ -274,6 +286,7 @@ app.add_typer(forward.app, name="forward", rich_help_panel=Panel.parts)
 app.add_typer(images.app, name="images", rich_help_panel=Panel.parts)
 app.add_typer(override.app, name="override", rich_help_panel=Panel.parts)
 app.add_typer(tls.app, name="tls", rich_help_panel=Panel.parts)
+added(Panel.daily, "init", " --print", init.init)
 added(Panel.machine, "list", " -o json", machine.list_)
 added(Panel.machine, "doctor", " -o json", machine.doctor)
 added(Panel.machine, "completion", " bash", completion.completion)

@@ -51,6 +51,10 @@ Replace = Annotated[
     list[str] | None,
     typer.Option("--replace", metavar="KIND/NAME", help="Delete this object and make it anew: what it holds is lost."),
 ]
+Isolated = Annotated[
+    bool,
+    typer.Option("--isolated", help="Use a cluster and ports of this checkout's own, from now until `devenv down`."),
+]
 AsOutput = Annotated[Output, typer.Option("--output", "-o", help="How to print the result.")]
 P = ParamSpec("P")
 PYPROJECT = Path("pyproject.toml")
@@ -65,18 +69,22 @@ def settings(
     *,
     promoted: str | None = None,
     files: bool = True,
+    isolated: bool = False,
     **flags: str | None,
 ) -> "Settings":
     """Read the settings. Nothing is asked of a cluster that they name before its guard has let it pass.
 
-    `promoted` is the environment whose release it is about; without `files`, those of the project need not be there.
+    `promoted` is the environment whose release it is about; without `files`, those of the project need not be there;
+    `isolated` is a checkout with a cluster and ports of its own.
     """
-    from devenv.project import settings as config
+    from devenv.project import isolated as remembered
 
     # A release has the file's name wherever it is promoted from: DEVENV_NAME is that of a cluster on this machine.
     environ = {key: value for key, value in os.environ.items() if not (promoted and key == "DEVENV_NAME")}
     asked = {"namespace": namespace, "context": context, "registry": registry, **flags}
-    chosen = config.load(file, environ, asked, files)
+    chosen = remembered.load(file, environ, asked, files, isolated)
+    if promoted and chosen.isolation:
+        raise UsageError(f'{chosen.file}: name = "auto" is the name of a checkout; a release needs one of its own')
     hide_passwords(chosen)
     named = chosen.project.context
     if named is None:
@@ -98,10 +106,18 @@ def hide_passwords(of: "Settings") -> None:
 
 
 def verb(
-    function: Callable[Concatenate["Environment", P], None], looks: bool = False, files: bool = True
+    function: Callable[Concatenate["Environment", P], None],
+    looks: bool = False,
+    files: bool = True,
+    isolates: bool = False,
 ) -> Callable[..., None]:
-    """Return a command of the command line: `function` with the options of `settings` for its first argument."""
+    """Return a command of the command line: `function` with the options of `settings` for its first argument.
+
+    One that `isolates` has `--isolated` too; all others go by what is remembered of that.
+    """
     shared = [p for p in signature(settings).parameters.values() if p.kind is Parameter.POSITIONAL_OR_KEYWORD]
+    if isolates:
+        shared.append(Parameter("isolated", Parameter.KEYWORD_ONLY, default=False, annotation=Isolated))
     own = [*signature(function).parameters.values()][1:]
     if any(p.annotation is Follow for p in own):
         shared = [p.replace(annotation=FileInFull) if p.annotation is File else p for p in shared]
@@ -119,6 +135,11 @@ def verb(
     command.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {p.name: p.annotation for p in parameters}
     return command
+
+
+def isolating(function: Callable[Concatenate["Environment", P], None]) -> Callable[..., None]:
+    """Return a command that may give the checkout a cluster and ports of its own."""
+    return verb(function, isolates=True)
 
 
 def look(function: Callable[Concatenate["Environment", P], None]) -> Callable[..., None]:

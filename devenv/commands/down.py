@@ -8,7 +8,7 @@ from devenv.cluster import kind
 from devenv.cluster.state import Cluster
 from devenv.errors import DevenvError, TimedOut
 from devenv.kube.objects import KEPT, Object
-from devenv.project import manifests
+from devenv.project import isolated, manifests
 from devenv.project.stack import namespace
 from devenv.reconcile import attaching, forwards, runs
 from devenv.reconcile.environment import Environment
@@ -38,6 +38,8 @@ def down(env: Environment, log: Callable[[str], None]) -> list[str]:
             with phase("cluster"):
                 kind.remove(name)
         env.folder.remove()
+        if env.settings.isolation:
+            isolated.forget(env.settings.isolation)
         state.remove_lock(env.folder)
     return gone
 

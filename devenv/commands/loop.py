@@ -10,8 +10,7 @@ from time import monotonic
 from devenv.commands.retest import Retest
 from devenv.commands.up import up
 from devenv.errors import DevenvError, UsageError
-from devenv.project import settings as config
-from devenv.project import sources
+from devenv.project import isolated, sources
 from devenv.project.settings import Settings
 from devenv.project.stack import Stack
 from devenv.reconcile import environment
@@ -135,14 +134,16 @@ class Loop:
     def read_settings(self) -> None:
         """Read the table and the env-file again. Raise UsageError where they are another environment's."""
         now, file = self.env.project, self.env.settings.file
-        plain = config.load(file, os.environ, {}).project
+        own = self.env.settings.isolation
+        isolate = own is not None and not own.auto  # what the table itself asks for, it goes on asking for
+        plain = isolated.load(file, os.environ, {}, isolate=isolate).project
         found = {key: getattr(plain, key) for key in IDENTITY}
         if self.identity and found != self.identity:
             keys = ", ".join(key for key in IDENTITY if found[key] != self.identity[key])
             raise UsageError(f"{file}: {keys}: another environment than the one that is followed\nhint: run it again")
         self.identity = found
         flags = {key: getattr(now, key) for key in IDENTITY if key != "name"}
-        settings = config.load(file, os.environ, flags)
+        settings = isolated.load(file, os.environ, flags, isolate=isolate)
         self.person.read_again(settings)
         self.env = environment.of(settings, self.env.folder)
 

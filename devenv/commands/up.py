@@ -7,7 +7,7 @@ from devenv.commands import environments, preload
 from devenv.commands.status import Status, report, seen_since
 from devenv.kube import attachment, kubeconfig
 from devenv.kube.objects import Id
-from devenv.project import sources
+from devenv.project import isolated, sources
 from devenv.project.stack import Stack
 from devenv.reconcile import observe, preflight, replacing, runs
 from devenv.reconcile.actions import DeleteObject, Step
@@ -44,6 +44,8 @@ def up(
         observed = checked(desired, env, take_over, asked)
         env.folder.make()
         environments.remember(env, time())
+        if env.settings.isolation:
+            isolated.remember(env.settings.isolation)
         executor = Executor(Handlers(env), on_event)
         if observed.cluster.rests:
             executor.perform(make_plan(desired, observed))

@@ -71,6 +71,9 @@ class Loader(Base):  # type: ignore[misc]
         raise Fault(node.start_mark.line + 1, f"{node.tag.rpartition(':')[2]} is a type that JSON does not have")
 
     def whole_mapping(self, node: yaml.MappingNode) -> dict[str, Any]:
+        return {key: value for key, value in self.entries(node).items() if value is not None}
+
+    def entries(self, node: yaml.MappingNode) -> dict[str, Any]:
         own = [key for key, _ in node.value if key.tag != MERGE]
         seen: dict[str, int] = {}
         for key in own:
@@ -80,8 +83,7 @@ class Loader(Base):  # type: ignore[misc]
             seen[name] = line
         self.flatten_mapping(node)
         # What is merged stands before what the mapping has itself, which wins.
-        made = {self.key(key): self.construct_object(value, deep=True) for key, value in node.value}
-        return {key: value for key, value in made.items() if value is not None}
+        return {self.key(key): self.construct_object(value, deep=True) for key, value in node.value}
 
     def key(self, node: yaml.Node) -> str:
         found = self.construct_object(node, deep=True)
@@ -99,6 +101,13 @@ Loader.add_constructor("tag:yaml.org,2002:binary", Loader.binary)
 Loader.add_constructor("tag:yaml.org,2002:timestamp", Loader.as_written)
 for name in ("set", "omap", "pairs"):
     Loader.add_constructor(f"tag:yaml.org,2002:{name}", Loader.no_json)
+
+
+class WithNulls(Loader):
+    """Keeps the keys without a value, which kubectl drops: to others than Kubernetes they may say something."""
+
+
+WithNulls.add_constructor("tag:yaml.org,2002:map", Loader.entries)
 
 
 def plain(text: str) -> Any:
@@ -119,9 +128,9 @@ def plain(text: str) -> Any:
     return float(digits) if FLOAT.fullmatch(digits) else text
 
 
-def read(text: str) -> Iterator[tuple[int, Any]]:
+def read(text: str, reader: type[Loader] = Loader) -> Iterator[tuple[int, Any]]:
     """Yield each document that holds something, with the number of its first line. Raise Fault."""
-    loader = Loader(text)
+    loader = reader(text)
     try:
         while loader.check_node():
             node = loader.get_node()

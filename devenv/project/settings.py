@@ -5,7 +5,7 @@ each with its place.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from difflib import get_close_matches
 from itertools import pairwise
 from pathlib import Path
@@ -16,8 +16,10 @@ from pydantic import ValidationError
 
 from devenv.errors import UsageError
 from devenv.project import checks, gate_inputs
-from devenv.project.faults import listed, place, told
+from devenv.project.faults import listed, told
+from devenv.project.faults import place as place_of
 from devenv.project.inputs import needed
+from devenv.project.isolation import Isolation
 from devenv.project.schema import Environment, Image, Project, Table
 from devenv.project.table import located, read
 
@@ -27,6 +29,8 @@ ALIKE = 0.85  # of 1, as difflib measures it: one letter is wrong, missing or to
 Fault = tuple[tuple[str, ...], str]  # where, by the keys that lead there, and what
 AS_URL = ":url"  # at the end of a reference
 REFERENCE = re.compile(r"\$\{([^}]*)\}")
+# Gives a table the name and ports that a checkout has for itself: the table, its folder, and forwards that stay.
+Place = Callable[[Any, Path, Collection[str]], tuple[Any, Isolation | None]]
 
 
 class Settings(Table):
@@ -35,6 +39,7 @@ class Settings(Table):
     root: Path
     file: Path
     project: Project
+    isolation: Isolation | None = None  # what the checkout has for itself
 
     def path(self, relative: Path | str) -> Path:
         return self.root / relative
@@ -47,21 +52,30 @@ class Settings(Table):
         return known[name]
 
 
-def load(file: Path, environ: Mapping[str, str], flags: Mapping[str, str | None], files: bool = True) -> Settings:
+def load(
+    file: Path,
+    environ: Mapping[str, str],
+    flags: Mapping[str, str | None],
+    files: bool = True,
+    place: Place | None = None,
+) -> Settings:
     """Read the settings. Raise UsageError that lists every fault of the file with its place.
 
     Without `files`, those that it names need not be there: enough to end what was begun with another checkout of them.
+    `place` gives the checkout a cluster name and ports of its own (isolated.py).
     """
     file = located(file)
     text, table, top = read(file)
+    laid, root = overridden(table, environ, flags), file.resolve().parent
+    laid, own = place(laid, root, port_fixed(laid, environ)) if place else (laid, None)
     try:
-        project = Project.model_validate(overridden(table, environ, flags))
+        project = Project.model_validate(laid)
     except ValidationError as error:
         raise UsageError(listed(file, told(text, error.errors(), top), top)) from None
     if misspelt := sorted(unknown_variables(project, environ)):
         raise UsageError("\n".join(misspelt))
-    settings = Settings(root=file.resolve().parent, file=file.resolve(), project=on_existing(project))
-    if faults := [f"{place(text, loc, top)}: {what}" for loc, what in faults_of(settings, files)]:
+    settings = Settings(root=root, file=file.resolve(), project=on_existing(project), isolation=own)
+    if faults := [f"{place_of(text, loc, top)}: {what}" for loc, what in faults_of(settings, files)]:
         raise UsageError(listed(file, faults, top))
     return settings
 
@@ -110,6 +124,12 @@ def moved(name: str, forward: Any, environ: Mapping[str, str]) -> Any:
     if not local or not isinstance(forward, dict) or ":" not in str(forward.get("ports")):
         return forward
     return {**forward, "ports": f"{local}:{str(forward['ports']).split(':')[1]}"}
+
+
+def port_fixed(table: Any, environ: Mapping[str, str]) -> set[str]:
+    """Return the forwards whose local port a variable gives."""
+    forwards = table.get("forwards") if isinstance(table, dict) else None
+    return {name for name in forwards if environ.get(port_variable(name))} if isinstance(forwards, dict) else set()
 
 
 def unknown_variables(project: Project, environ: Mapping[str, str]) -> Iterator[str]:

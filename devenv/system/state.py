@@ -107,6 +107,16 @@ def folders() -> list[Folder]:
     return [Folder(path) for path in sorted(home.iterdir()) if path.is_dir()] if home.is_dir() else []
 
 
+def isolation(mark: str) -> Path:
+    """Return the file that remembers the isolation of a checkout, by the hash of its path."""
+    return Path(platformdirs.user_state_dir("devenv")) / f"isolated-{mark[:16]}.json"
+
+
+def isolations() -> list[Path]:
+    """Return the files that remember the isolations of all checkouts of this machine."""
+    return sorted(isolation("").parent.glob("isolated-*.json"))
+
+
 @contextmanager
 def passing() -> Iterator[Folder]:
     """Yield a runtime folder that is gone at the end."""
