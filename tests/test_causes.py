@@ -5,6 +5,7 @@
 import json
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from devenv.kube import pod_state
 from devenv.kube.causes import chain, order, rules
-from devenv.kube.causes.facts import Facts
+from devenv.kube.causes.facts import Facts, spot_of
 from devenv.kube.causes.words import last_words
 from devenv.kube.objects import Object
 from devenv.kube.readiness import Level
@@ -1054,3 +1056,28 @@ def test_what_a_real_program_says_at_its_end_is_understood(
     assert cause is not None
     assert cause.kind == kind
     assert text in cause.text
+
+
+@pytest.mark.parametrize(
+    ("restarts", "code", "reason", "lasted_s", "since_s", "unsteady"),
+    [
+        (3, 1, "Error", 1, 2, True), (2, 1, "Error", 1, 2, False), (3, 0, "Completed", 1, 2, False),
+        (3, 1, "Error", 1, 11, False), (3, 1, "Error", 60, 100, True), (3, 1, "Error", 60, 121, False),
+        (9, 255, "Unknown", 1, 2, False), (9, 1, "Error", 700, 2, False),
+    ],
+)  # fmt: skip
+def test_what_runs_between_two_crashes_is_not_well(
+    restarts: int, code: int, reason: str, lasted_s: int, since_s: int, unsteady: bool
+) -> None:
+    now = datetime(2026, 1, 1, 12, tzinfo=UTC)
+    begun = now - timedelta(seconds=since_s)
+    before = begun - timedelta(seconds=1)
+    end = {"exitCode": code, "reason": reason, "finishedAt": before.isoformat()}
+    end["startedAt"] = (before - timedelta(seconds=lasted_s)).isoformat()
+    container = {"name": "c", "ready": True, "restartCount": restarts, "lastState": {"terminated": end}}
+    container["state"] = {"running": {"startedAt": begun.isoformat()}}
+    status = {"phase": "Running", "containerStatuses": [container]}
+    pod = Object.parse({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "status": status}, "shop")
+    assert pod_state.unsteady(pod, now) == ("c" if unsteady else "")
+    spot = spot_of(pod, pod_state.unsteady(pod, now))
+    assert (spot is not None and spot.previous) == unsteady

@@ -9,7 +9,7 @@ from devenv.kube.causes import chain, order, rules
 from devenv.kube.causes.cause import Cause
 from devenv.kube.causes.chain import Link
 from devenv.kube.causes.facts import Facts
-from devenv.kube.objects import Object
+from devenv.kube.objects import Id, Object
 from devenv.kube.readiness import Level
 from devenv.project import sources
 from devenv.project.stack import Stack
@@ -42,8 +42,18 @@ def explain(env: Environment, names: Sequence[str]) -> list[Explanation]:
     wrong = order.in_order([(facts, cause) for facts in found if (cause := rules.of(facts))])
     if not names:
         return [said(*one) for one in order.without_echoes(wrong)] or [*closed(env, desired)]
-    well = [Explanation(str(f.part), Level.READY.name) for f in found if f.part not in {w.part for w, _ in wrong}]
+    ill, named = {f.part for f, _ in wrong}, meant(names, known)
+    well = [Explanation(str(f.part), Level.READY.name) for f in found if f.part in named - ill]
     return [*(said(*one) for one in wrong), *well]
+
+
+def meant(names: Sequence[str], known: Sequence[Object]) -> set[Id]:
+    """Return whom these names mean: where nothing is wrong, a workload's own is not that of its Services too."""
+    found = set()
+    for name in names:
+        there = [o for o in known if parts.is_named(o.id, name)]
+        found |= {o.id for o in there if o.runs} or {o.id for o in there}
+    return found
 
 
 def explained(desired: Stack) -> list[Object]:

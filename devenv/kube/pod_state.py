@@ -23,6 +23,7 @@ CRASHES_THAT_ARE_A_LOOP = 3
 LOOPS_AFTER = timedelta(seconds=30)
 # After so long a run the kubelet resets its back-off (Kubernetes documentation, "Pod Lifecycle").
 RECOVERED_AFTER = timedelta(minutes=10)
+STEADY_AFTER = timedelta(seconds=10)  # a run that lasts for longer, and for twice as long as the one before
 # What containerd says of a container that it finds dead at its own start (internal/cri/server/restart.go).
 ENDED_WITH_ITS_NODE = "Unknown"
 # Words of the scheduler for what another second does not change (kube-scheduler's filter plugins); an autoscaler may
@@ -109,6 +110,24 @@ def fallen(container: Document) -> bool:
     if ended.get("reason") == ENDED_WITH_ITS_NODE or ran(ended) >= RECOVERED_AFTER:
         return False
     return waits or bool(ended.get("exitCode"))
+
+
+def unsteady(pod: Object, now: datetime) -> str:
+    """Return the name of a container that runs, and is about to crash as its runs before did; or an empty string.
+
+    Between two crashes the kubelet tells that it is ready where nothing probes it.
+    """
+    ours = ahead.of(pod).restarts
+    for _, container in containers(status_of(pod)):
+        begun = (container.get("state", {}).get("running") or {}).get("startedAt")
+        before = container.get("lastState", {}).get("terminated") or {}
+        restarts = container.get("restartCount", 0) - ours.get(container["name"], 0)
+        if not begun or restarts < CRASHES_THAT_ARE_A_LOOP or not before.get("exitCode"):
+            continue
+        fell = before.get("reason") != ENDED_WITH_ITS_NODE and ran(before) < RECOVERED_AFTER
+        if fell and now - datetime.fromisoformat(begun) < max(STEADY_AFTER, 2 * ran(before)):
+            return str(container["name"])
+    return ""
 
 
 def ran(ended: Document) -> timedelta:

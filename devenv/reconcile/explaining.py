@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any
 
 from devenv.errors import DevenvError, Forbidden, NoSuchKind
-from devenv.kube import logs, pods, streams, verdict, workloads
+from devenv.kube import logs, pod_state, pods, streams, verdict, workloads
 from devenv.kube.api import Api
 from devenv.kube.causes import probes
 from devenv.kube.causes.facts import Around, Facts, Tail
@@ -28,6 +29,7 @@ class Look:
     around: Around
     sets: tuple[Object, ...]
     events: tuple[Document, ...]  # in order of time
+    now: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 
 def facts(api: Api, desired: Stack, wanted: Sequence[Object]) -> list[Facts]:
@@ -97,7 +99,12 @@ def judged(part: Id, seen: Object | None, look: Look) -> Facts:
     events = tuple(e for e in look.events if (e.get("involvedObject") or {}).get("uid") in about)
     if verdict.may_be_told_by_events(found):
         found = verdict.with_events(found, seen, counting, look.events)
-    return Facts(part, found, seen, between, tuple(mine), events, around=around)
+    restless = [(pod_state.unsteady(pod, look.now), pod) for pod in mine] if found.level is Level.READY else ()
+    unsteady, pod = next(((name, pod) for name, pod in restless if name), ("", None))
+    if pod:
+        found = Readiness(Level.FAILED, str(part), f"container {unsteady}: crash loop", pod.id)
+        mine = [pod]
+    return Facts(part, found, seen, between, tuple(mine), events, unsteady=unsteady, around=around)
 
 
 def is_ready(part: Id, look: Look) -> bool:

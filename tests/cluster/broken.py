@@ -6,8 +6,6 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-import yaml
-
 from tests import broken
 
 IMAGE = "registry.example.com/somatechlat/somabrain:stable"  # has Python, and is on the node
@@ -171,5 +169,5 @@ def guards(namespace: str) -> list[Object]:
 
 
 def manifests(objects: Iterable[Object]) -> str:
-    """Return objects as YAML without anchors, which not every reader of manifests knows."""
-    return yaml.safe_dump_all(json.loads(json.dumps([*objects])))
+    """Return objects as a list in JSON, which every reader of manifests takes alike."""
+    return json.dumps({"apiVersion": "v1", "kind": "List", "items": [*objects]})

@@ -104,6 +104,7 @@ class Facts:
     events: tuple[Document, ...] = ()  # of all these, in order of time
     tail: Tail | None = None  # of the container in `spot`
     answer: str = ""  # what the readiness probe is answered, where that is a refusal by HTTP
+    unsteady: str = ""  # a container that runs, and crashes again and again
     waits: tuple[Id, ...] = ()  # gates before it that are not ready
     keys: Mapping[tuple[str, str], tuple[str, ...] | None] = field(default_factory=dict)  # by kind and name; None: none
     around: Around = Around()
@@ -114,7 +115,7 @@ class Facts:
 
     @cached_property
     def spot(self) -> Spot | None:
-        return spot_of(self.pod) if self.pod else None
+        return spot_of(self.pod, self.unsteady) if self.pod else None
 
     @property
     def lines(self) -> tuple[str, ...]:
@@ -144,8 +145,10 @@ def subject(pods: Iterable[Object]) -> Object | None:
     return max(pods, key=weight, default=None)
 
 
-def spot_of(pod: Object) -> Spot | None:
-    """Return the container that keeps a pod from being ready: the first that failed, else the first not ready."""
+def spot_of(pod: Object, unsteady: str = "") -> Spot | None:
+    """Return the container that keeps a pod from being ready: the first that failed, else the first not ready, else the
+    one that is known to be `unsteady`.
+    """
     status, spec = status_of(pod), spec_of(pod)
     wants = {str(c.get("name")): c for key in ("initContainers", "containers") for c in mappings(spec.get(key))}
     every = [
@@ -155,7 +158,7 @@ def spot_of(pod: Object) -> Spot | None:
     ]
     unready = [s for s in every if not (s.status.get("ready") or s.done)]
     failed = [s for s in unready if s.ended.get("exitCode") or s.waiting.get("reason") not in (None, *NOT_YET)]
-    return next(iter(failed or unready), None)
+    return next(iter(failed or unready or [s for s in every if s.name == unsteady]), None)
 
 
 def selected(pods: Iterable[Object], labels: Document) -> list[Object]:

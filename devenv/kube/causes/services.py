@@ -1,6 +1,7 @@
 """Services that lead to no pod. Pure."""
 
 from collections.abc import Iterable, Mapping
+from difflib import SequenceMatcher
 from typing import Any
 
 from devenv.kube.causes.cause import Cause, kubectl, up_after
@@ -58,10 +59,11 @@ def mismatch(facts: Facts, selector: Document, here: Iterable[Object]) -> Cause:
     """Return both: what the Service selects, and the labels of the pods that come nearest."""
     pods = [*here]
 
-    def fits(pod: Object) -> tuple[int, int]:
+    def fits(pod: Object) -> tuple[float, int]:
         labels = pod.meta.get("labels") or {}
         keys = selector.keys() & labels.keys()
-        return sum(labels[k] == selector[k] for k in keys) + near(pod, facts.part.name), len(keys)
+        alike = sum(SequenceMatcher(None, str(labels[k]), str(selector[k])).ratio() for k in keys)
+        return alike + near(pod, facts.part.name), len(keys)
 
     nearest = max(pods, key=fits, default=None)
     if nearest is None:
