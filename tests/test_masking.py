@@ -92,6 +92,12 @@ def test_what_is_too_short_is_a_part_of_words() -> None:
     assert masking.masked("the token") == "the token"
 
 
+def test_a_word_is_hidden_and_not_the_words_that_it_is_a_part_of() -> None:
+    masking.hide(["secret"])
+    assert masking.masked("secretKeyRef: [secrets.web] Insecretive") == "secretKeyRef: [secrets.web] Insecretive"
+    assert masking.masked("u:secret@h PASSWORD=secret 1secret2_secret") == "u:***@h PASSWORD=*** 1***2_***"
+
+
 def test_a_line_of_a_long_text_is_hidden_and_its_marker_is_not() -> None:
     masking.hide(["-----BEGIN CERTIFICATE-----\nMIIEvQIBADANBgkqhkiG\nshort\n-----END CERTIFICATE-----\n"])
     assert masking.masked("-----BEGIN CERTIFICATE----- MIIEvQIBADANBgkqhkiG short") == (

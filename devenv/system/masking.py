@@ -1,8 +1,10 @@
 """Secrets in what is printed: a program that devenv runs, a pod or an API server may tell them."""
 
 import json
+import re
 from base64 import b64encode
 from collections.abc import Iterable, Iterator
+from functools import cache
 from threading import Lock
 from typing import Any
 from urllib.parse import quote
@@ -45,8 +47,19 @@ def forms(secret: str) -> Iterator[str]:
 
 def masked(told: str) -> str:
     for form in _forms:
-        told = told.replace(form, "***")
+        if form in told:
+            told = whole(form).sub("***", told) if is_word(form) else told.replace(form, "***")
     return told
+
+
+def is_word(form: str) -> bool:
+    """Whether a secret may be a part of others' words, as `secret` is of secretKeyRef."""
+    return len(form) < LONG and form.isascii() and form.isalpha()
+
+
+@cache
+def whole(form: str) -> re.Pattern[str]:
+    return re.compile(f"(?<![A-Za-z]){form}(?![A-Za-z])")
 
 
 def without_passwords(value: Any) -> Any:
