@@ -12,6 +12,7 @@ IMAGE = "registry.example.com/somatechlat/somabrain:stable"  # has Python, and i
 Object = dict[str, Any]
 SMALL = {"requests": {"cpu": "5m", "memory": "16Mi"}, "limits": {"cpu": "500m", "memory": "128Mi"}}
 RESTRICTED = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+FALLS_AFTER_S = 8
 WAITS = "import time; time.sleep(3600)"
 SERVES = "import http.server; http.server.test(http.server.SimpleHTTPRequestHandler, port=8080)"
 ANSWERS_LATE = """
@@ -36,6 +37,11 @@ def container(program: str = WAITS, *args: str, name: str = "c", **more: Any) ->
         "imagePullPolicy": "IfNotPresent",
     }
     return {**made, "resources": SMALL, "securityContext": RESTRICTED, **more}
+
+
+def falls(program: str) -> str:
+    """Return a program that fails after a while: its node starts it again in a second, and many would be a load."""
+    return f"import time; time.sleep({FALLS_AFTER_S})\n{program}"
 
 
 def pod(*containers: Object, **more: Any) -> Object:
@@ -105,19 +111,19 @@ PARTS: dict[str, tuple[Object, str]] = {
         ),
         "wrong-architecture",
     ),
-    "deployment/b-crash": (deployment("b-crash", pod(container(broken.RAISES))), "crash"),
+    "deployment/b-crash": (deployment("b-crash", pod(container(falls(broken.RAISES)))), "crash"),
     "deployment/b-init": (deployment("b-init", pod(container(), initContainers=[container(broken.RAISES, name="prepare")])), "init-failed"),
     "deployment/b-port": (deployment("b-port", pod(container(SERVES, **probe(9999)))), "probe-port"),
     "deployment/b-strict": (deployment("b-strict", pod(container(ANSWERS_LATE, **probe(8080, timeoutSeconds=1)))), "probe-strict"),
     "deployment/b-path": (deployment("b-path", pod(container(SERVES, **probe(8080, "/nowhere")))), "probe-path"),
-    "deployment/b-memory": (deployment("b-memory", pod(container(TAKES_MEMORY))), "out-of-memory"),
+    "deployment/b-memory": (deployment("b-memory", pod(container(falls(TAKES_MEMORY)))), "out-of-memory"),
     "persistentvolumeclaim/b-claim": (
         core("PersistentVolumeClaim", "b-claim", {"storageClassName": "nowhere", "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}}),
         "no-provisioner",
     ),
     "deployment/b-claimed": (deployment("b-claimed", pod(container(), **volume("v", persistentVolumeClaim={"claimName": "b-claim"}))), "no-provisioner"),
     "deployment/b-full": (
-        deployment("b-full", pod(container(FILLS, **mounted("/full", "v")), **volume("v", emptyDir={"medium": "Memory", "sizeLimit": "1Mi"}))),
+        deployment("b-full", pod(container(falls(FILLS), **mounted("/full", "v")), **volume("v", emptyDir={"medium": "Memory", "sizeLimit": "1Mi"}))),
         "volume-full",
     ),
     "deployment/b-key": (deployment("b-key", pod(container(**SECRET))), "key-missing"),
@@ -127,8 +133,8 @@ PARTS: dict[str, tuple[Object, str]] = {
     "deployment/b-webhook": (deployment("b-webhook", pod(container()), broken="webhook"), "webhook"),
     "deployment/b-policy": (deployment("b-policy", pod(container()), broken="policy"), "policy"),
     "deployment/b-room": (deployment("b-room", pod(container(resources={"requests": {"memory": "1000Gi"}}))), "too-big"),
-    "deployment/b-name": (deployment("b-name", pod(container(broken.ASKS_FOR_NOBODY))), "dns"),
-    "deployment/b-twice": (deployment("b-twice", pod(container(broken.TAKES_A_PORT_TWICE))), "port-taken"),
+    "deployment/b-name": (deployment("b-name", pod(container(falls(broken.ASKS_FOR_NOBODY)))), "dns"),
+    "deployment/b-twice": (deployment("b-twice", pod(container(falls(broken.TAKES_A_PORT_TWICE)))), "port-taken"),
     "job/b-migrate": (job("b-migrate", pod(container(broken.MIGRATES))), "migration-failed"),
     "job/b-ahead": (job("b-ahead", pod(container(broken.MIGRATES, "0009"))), "database-ahead"),
     "service/b-service": (core("Service", "b-service", {"selector": {"app": "b-crahs"}, "ports": [{"port": 80}]}), "no-endpoints"),
