@@ -1081,3 +1081,4 @@ def test_what_runs_between_two_crashes_is_not_well(
     assert pod_state.unsteady(pod, now) == ("c" if unsteady else "")
     spot = spot_of(pod, pod_state.unsteady(pod, now))
     assert (spot is not None and spot.previous) == unsteady
+    assert spot is None or chain.state(spot).startswith("runs for now, ")

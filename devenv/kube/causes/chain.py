@@ -68,7 +68,8 @@ def pod_says(status: Document, raw: Document) -> str:
 
 def state(spot: Spot) -> str:
     """Return what a container is at, in a few words."""
-    now = str(spot.waiting.get("reason") or "waiting") if spot.waiting else "runs, not ready" if spot.runs else "ended"
+    runs = "runs for now" if spot.status.get("ready") else "runs, not ready"
+    now = str(spot.waiting.get("reason") or "waiting") if spot.waiting else runs if spot.runs else "ended"
     restarts = f", {spot.restarts} restart{'s' if spot.restarts > 1 else ''}" if spot.restarts else ""
     reason = f" ({spot.ended['reason']})" if spot.ended.get("reason") not in (None, "Error", "Completed") else ""
     code = f", exit code {spot.ended.get('exitCode')}{reason}" if spot.ended else ""
