@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from devenv.commands.verify import Result
     from devenv.reconcile.environment import Environment
 
-LONGEST = 72  # characters of a question in the table
+LONGEST = 48  # characters of a question in the table, and of an answer that holds
 
 
 class Form(StrEnum):
@@ -39,7 +39,7 @@ def verify(
     elif form is Form.junit:
         output.plain(junit(found))
     else:
-        rows = [(r.name, "ok" if r.ok else "FAILED", f"{r.seconds:.2f} s", asked(r), r.answer) for r in found]
+        rows = [(r.name, "ok" if r.ok else "FAILED", f"{r.seconds:.2f} s", short(r.asked), answer(r)) for r in found]
         output.table(("CHECK", "STATE", "TIME", "ASKED", "ANSWER"), rows)
         for one in found:
             if one.hint:
@@ -48,10 +48,15 @@ def verify(
         raise typer.Exit(FAILED)
 
 
-def asked(result: "Result") -> str:
+def answer(result: "Result") -> str:
+    """Return an answer, in short where it is as it should be."""
+    return short(result.answer) if result.ok else result.answer
+
+
+def short(told: str) -> str:
     from devenv.system.masking import masked
 
-    text = masked(result.asked)  # before it is cut: a part of a password would not be known for one
+    text = masked(told)  # before it is cut: a part of a password would not be known for one
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 
