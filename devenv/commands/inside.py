@@ -10,7 +10,7 @@ from devenv.kube import parts
 from devenv.kube.objects import Object
 from devenv.project import manifests
 from devenv.reconcile import observe
-from devenv.reconcile.actions import AwaitForwards, AwaitReady, Restart, Step
+from devenv.reconcile.actions import AwaitReady, Restart, Step, reopened
 from devenv.reconcile.environment import Environment
 from devenv.reconcile.execute import Executor, OnEvent
 from devenv.reconcile.handlers import Handlers
@@ -18,7 +18,7 @@ from devenv.reconcile.members import Members
 from devenv.system import process, state
 
 RESTARTABLE = ("Deployment", "StatefulSet", "DaemonSet")
-RESTART_WITHIN_S, FORWARDS_WITHIN_S = 30.0, 60.0
+RESTART_WITHIN_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,5 @@ def restarting(objects: Sequence[Object], now: datetime, within_s: float, served
         ready = Step(f"ready {obj.id}", AwaitReady(obj), "its pods are replaced", within_s, (begun.name,))
         found += [begun, ready]
     if served:
-        needs = tuple(step.name for step in found if isinstance(step.action, AwaitReady))
-        found.append(Step("forwards open", AwaitForwards(), "pods are replaced", FORWARDS_WITHIN_S, needs))
+        found.append(reopened(*(step.name for step in found if isinstance(step.action, AwaitReady))))
     return found

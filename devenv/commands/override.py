@@ -8,19 +8,19 @@ from datetime import UTC, datetime
 from difflib import unified_diff
 from pathlib import Path
 
-from devenv.errors import DevenvError, Interrupted, UsageError
+from devenv.errors import DevenvError, UsageError
 from devenv.kube import overrides
 from devenv.kube.objects import Document, Object, find, reference
 from devenv.kube.overrides import Note, Override
 from devenv.project import manifests, schema
 from devenv.reconcile import observe
-from devenv.reconcile.actions import AwaitForwards, AwaitReady, MergeObject, Restart, Step
+from devenv.reconcile.actions import AwaitReady, MergeObject, Restart, Step, reopened
 from devenv.reconcile.environment import Environment
 from devenv.reconcile.execute import Executor, OnEvent
 from devenv.reconcile.handlers import Handlers
 from devenv.system import state
 
-SET_WITHIN_S, FORWARDS_WITHIN_S = 30.0, 60.0
+SET_WITHIN_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -102,14 +102,8 @@ def change(
         served = state.is_locked(env.folder.forwards_lock)
         executor = Executor(Handlers(env, "devenv override"), on_event)
         body, before = overrides.patch(there.living, texts, of), overrides.back(there.living, texts)
-        try:
-            executor.perform(steps(there, body, before, within_s, served), drain=True)
-        except KeyboardInterrupt:
-            raise Interrupted(f"interrupted; {undo(executor, there, within_s)}") from None
-        except DevenvError as error:
-            failure = DevenvError(f"{error}\n{undo(executor, there, within_s)}")
-            failure.exit_code = error.exit_code
-            raise failure from error
+        found = steps(there, body, before, within_s, served)
+        executor.perform_or(found, lambda: undo(executor, there, within_s))
 
 
 def steps(there: Place, body: Document, before: Document, within_s: float, served: bool) -> list[Step]:
@@ -118,7 +112,7 @@ def steps(there: Place, body: Document, before: Document, within_s: float, serve
     begun = Step(f"override {there.own.id}", action, keys, SET_WITHIN_S, undo=undone)
     found = [begun, *anew(there.workload, within_s, (begun.name,))]
     if served:
-        found.append(Step("forwards open", AwaitForwards(), "pods are replaced", FORWARDS_WITHIN_S, (found[-1].name,)))
+        found.append(reopened(found[-1].name))
     return found
 
 

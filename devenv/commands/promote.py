@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from devenv.errors import CommandFailed, DevenvError, Forbidden, Interrupted, UsageError
+from devenv.errors import CommandFailed, DevenvError, Forbidden, UsageError
 from devenv.kube import lease, overrides
 from devenv.kube.api import Api
 from devenv.kube.objects import Object, prepared, reference
@@ -142,17 +142,8 @@ def alone(env: Environment, name: str, log: Callable[[str], None]) -> AbstractCo
 def carry_out(env: Environment, what: Promotion, within_s: float, on_event: OnEvent) -> None:
     """Run the Jobs, roll out, check. Raise the cause of a failure, with what became of the environment then."""
     executor = Executor(Handlers(env, f"devenv promote {what.name}"), on_event)
-    try:
-        executor.perform(promotion.make_plan(what.changes, what.checks, within_s), drain=True)
-    except KeyboardInterrupt:
-        raise Interrupted(f"interrupted; {undo(executor, what, within_s)}") from None
-    except DevenvError as error:
-        failure = DevenvError(f"{error}\n{undo(executor, what, within_s)}")
-        failure.exit_code = error.exit_code
-        raise failure from error
-    except Exception as error:  # our own fault, and the environment's none the less
-        error.add_note(undo(executor, what, within_s))
-        raise
+    plan = promotion.make_plan(what.changes, what.checks, within_s)
+    executor.perform_or(plan, lambda: undo(executor, what, within_s))
 
 
 def undo(executor: Executor, what: Promotion, within_s: float) -> str:

@@ -4,20 +4,20 @@ from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
 
-from devenv.errors import DevenvError, Interrupted, UsageError
+from devenv.errors import DevenvError, UsageError
 from devenv.kube import parts, revisions
 from devenv.kube.objects import Document, Object
 from devenv.kube.revisions import Revision
 from devenv.project import manifests
 from devenv.reconcile import changes, observe
-from devenv.reconcile.actions import AwaitForwards, AwaitReady, SetTemplate, Step
+from devenv.reconcile.actions import AwaitReady, SetTemplate, Step, reopened
 from devenv.reconcile.changes import Change, Kind
 from devenv.reconcile.environment import Environment
 from devenv.reconcile.execute import Executor, OnEvent
 from devenv.reconcile.handlers import Handlers
 from devenv.system import state
 
-SET_WITHIN_S, FORWARDS_WITHIN_S = 30.0, 60.0
+SET_WITHIN_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -72,14 +72,9 @@ def rollback(env: Environment, there: History, to: Revision, on_event: OnEvent, 
     with state.locked(env.folder, f"rollback {id_}", log):
         served = state.is_locked(env.folder.forwards_lock)
         executor = Executor(Handlers(env, f"devenv rollback {id_} {to.number}"), on_event)
-        try:
-            executor.perform(steps(there.workload, to, env.project.ready_within_s, served), drain=True)
-        except KeyboardInterrupt:
-            raise Interrupted(f"interrupted; {undo(executor, there, env.project.ready_within_s)}") from None
-        except DevenvError as error:
-            failure = DevenvError(f"{error}\n{undo(executor, there, env.project.ready_within_s)}")
-            failure.exit_code = error.exit_code
-            raise failure from error
+        within_s = env.project.ready_within_s
+        found = steps(there.workload, to, within_s, served)
+        executor.perform_or(found, lambda: undo(executor, there, within_s))
 
 
 def steps(workload: Object, to: Revision, within_s: float, served: bool) -> list[Step]:
@@ -91,7 +86,7 @@ def steps(workload: Object, to: Revision, within_s: float, served: bool) -> list
     )  # fmt: skip
     found = [begun, Step(f"ready {workload.id}", AwaitReady(workload), cause, within_s, (begun.name,))]
     if served:
-        found.append(Step("forwards open", AwaitForwards(), "pods are replaced", FORWARDS_WITHIN_S, (found[1].name,)))
+        found.append(reopened(found[1].name))
     return found
 
 

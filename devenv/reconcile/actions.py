@@ -184,3 +184,8 @@ class Step:
         """Return the step that obtains an image without what Docker kept of earlier builds."""
         assert isinstance(self.action, ObtainImage)
         return replace(self, action=replace(self.action, no_cache=True))
+
+
+def reopened(*needs: str) -> Step:
+    """Return the step that sees all forwards open again after these steps, in which pods were replaced."""
+    return Step("forwards open", AwaitForwards(), "pods are replaced", 60.0, needs)

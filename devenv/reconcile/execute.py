@@ -7,7 +7,7 @@ from functools import partial
 from graphlib import TopologicalSorter
 from time import monotonic
 
-from devenv.errors import DevenvError
+from devenv.errors import DevenvError, Interrupted
 from devenv.reconcile.actions import Step
 from devenv.reconcile.handlers import Handlers
 from devenv.reconcile.timeline import Mark
@@ -60,6 +60,20 @@ class Executor:
             raise
         finally:
             pool.shutdown(wait=drain or not cancel.requested, cancel_futures=True)
+
+    def perform_or(self, steps: Iterable[Step], back: Callable[[], str]) -> None:
+        """Perform all steps. Where that fails, bring `back` what was changed, and raise the cause with what it says."""
+        try:
+            self.perform(steps, drain=True)
+        except KeyboardInterrupt:
+            raise Interrupted(f"interrupted; {back()}") from None
+        except DevenvError as error:
+            failure = DevenvError(f"{error}\n{back()}")
+            failure.exit_code = error.exit_code
+            raise failure from error
+        except Exception as error:  # our own fault, and the environment's none the less
+            error.add_note(back())
+            raise
 
     def one(self, step: Step) -> None:
         """Do what a step does, and report its start and its end."""
