@@ -101,6 +101,17 @@ def test_the_grace_period_covers_the_drain_and_the_last_requests(rendered: list[
         assert spec["terminationGracePeriodSeconds"] >= drain_s + last_requests_s + 5, name
 
 
+@pytest.mark.parametrize("environment", RELEASED)
+def test_what_clients_reach_on_several_nodes_drains_longer_than_on_one(environment: str) -> None:
+    def drains(where: str) -> dict[str, int]:
+        specs = {name: template["spec"]["containers"][0] for name, template in pods(objects(where))}
+        names = ("Deployment/somabrain", "Deployment/sb-opa")
+        return {n: specs[n]["lifecycle"]["preStop"]["sleep"]["seconds"] for n in names}
+
+    released, dev = drains(environment), drains("dev")
+    assert all(released[name] > dev[name] for name in dev)
+
+
 def test_the_migration_ends_before_a_promotion_gives_it_up(rendered: list[Document]) -> None:
     (job,) = (o["spec"] for o in rendered if name_of(o) == "Job/somabrain-migrate")
     # One minute of a wait for Postgres at least, and less than `ready-within-s` is when nobody says otherwise.
