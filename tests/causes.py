@@ -1,6 +1,7 @@
 """Objects in the shape that an API server gives, for the rules of `devenv explain`."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 from devenv.kube.causes.facts import Around, Facts, Tail
@@ -136,7 +137,7 @@ def facts(
 ) -> Facts:
     """Return what is known of a part, as it is read from a cluster with these objects."""
     fields = {f: more.pop(f) for f in [*more] if f in Around.__dataclass_fields__}
-    known = Look(Around(**{"pods": pods, **fields}), sets, events)
+    known = Look(Around(**{"pods": pods, **fields}), sets, events, datetime.now(UTC))
     part = seen.id if seen else deployment().id
     found = judged(part, seen, known)
     tail = Tail("web", tuple(log.splitlines())) if log else None

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devenv.kube import pod_state
+from devenv.kube import steadiness
 from devenv.kube.causes import chain, order, rules
 from devenv.kube.causes.facts import Facts, spot_of
 from devenv.kube.causes.words import last_words
@@ -1061,8 +1061,8 @@ def test_what_a_real_program_says_at_its_end_is_understood(
 @pytest.mark.parametrize(
     ("restarts", "code", "reason", "lasted_s", "since_s", "unsteady"),
     [
-        (3, 1, "Error", 1, 2, True), (2, 1, "Error", 1, 2, False), (3, 0, "Completed", 1, 2, False),
-        (3, 1, "Error", 1, 11, False), (3, 1, "Error", 60, 100, True), (3, 1, "Error", 60, 121, False),
+        (3, 1, "Error", 1, 2, True), (2, 1, "Error", 1, 2, False), (3, 0, "Completed", 1, 2, True),
+        (3, 1, "Error", 1, 11, False), (3, 1, "Error", 20, 39, True), (3, 1, "Error", 20, 41, False), (3, 1, "Error", 300, 59, True), (3, 1, "Error", 300, 61, False),
         (9, 255, "Unknown", 1, 2, False), (9, 1, "Error", 700, 2, False),
     ],
 )  # fmt: skip
@@ -1078,7 +1078,7 @@ def test_what_runs_between_two_crashes_is_not_well(
     container["state"] = {"running": {"startedAt": begun.isoformat()}}
     status = {"phase": "Running", "containerStatuses": [container]}
     pod = Object.parse({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "status": status}, "shop")
-    assert pod_state.unsteady(pod, now) == ("c" if unsteady else "")
-    spot = spot_of(pod, pod_state.unsteady(pod, now))
+    assert steadiness.unsteady(pod, now) == ("c" if unsteady else "")
+    spot = spot_of(pod, steadiness.unsteady(pod, now))
     assert (spot is not None and spot.previous) == unsteady
     assert spot is None or chain.state(spot).startswith("runs for now, ")

@@ -31,6 +31,11 @@ class Api:
         self.client = Client(folder)
         self._discovery = Discovery(self.client, folder.path / "discovery.json")
 
+    @property
+    def now(self) -> datetime:
+        """The cluster's clock, to a second, at the last answer."""
+        return self.client.now
+
     def _kind(self, api_version: str, kind: str) -> Kind:
         if found := self._discovery.find(api_version, kind):
             return found

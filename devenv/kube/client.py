@@ -3,6 +3,8 @@
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from pathlib import Path
 from threading import Lock
@@ -48,6 +50,14 @@ class Answer:
     data: bytes
 
     @property
+    def date(self) -> datetime | None:
+        """The moment of the API server's clock, to a second; None of an answer that does not say it."""
+        try:
+            return parsedate_to_datetime(self.headers.get("Date", ""))
+        except ValueError:
+            return None
+
+    @property
     def etag(self) -> str:
         return self.headers.get("ETag", "")
 
@@ -79,6 +89,12 @@ class Client:
         self._access = read(self._kubeconfig)
         self._pool = pool(self._access)
         self._renewing = Lock()
+        self._told: datetime | None = None
+
+    @property
+    def now(self) -> datetime:
+        """The API server's clock at its last answer; this machine's before that."""
+        return self._told or datetime.now(UTC)
 
     def send(
         self, doing: str, method: str, path: str, body: Any = None, *,
@@ -106,7 +122,9 @@ class Client:
             raise Unreachable(f"{doing}: the API server does not answer: {error}") from error
         if not (200 <= seen.status < 300 or (etag and seen.status == UNCHANGED)):
             raise refusal(doing, seen)
-        return Answer(doing, seen.status, seen.headers, seen.data)
+        answer = Answer(doing, seen.status, seen.headers, seen.data)
+        self._told = answer.date or self._told
+        return answer
 
     def once(self, doing: str, path: str, within_s: float) -> Answer:
         """Return whatever is answered to a GET, a refusal too. It is sent once; raise Unreachable without an answer."""

@@ -23,7 +23,7 @@ CRASHES_THAT_ARE_A_LOOP = 3
 LOOPS_AFTER = timedelta(seconds=30)
 # After so long a run the kubelet resets its back-off (Kubernetes documentation, "Pod Lifecycle").
 RECOVERED_AFTER = timedelta(minutes=10)
-STEADY_AFTER = timedelta(seconds=10)  # a run that lasts for longer, and for twice as long as the one before
+SANDBOX = "PodReadyToStartContainers"  # the condition of a pod that its node has made room for, anew after a restart
 # What containerd says of a container that it finds dead at its own start (internal/cri/server/restart.go).
 ENDED_WITH_ITS_NODE = "Unknown"
 # Words of the scheduler for what another second does not change (kube-scheduler's filter plugins); an autoscaler may
@@ -81,11 +81,18 @@ def pod_name(pod: Object) -> str:
 
 def containers(status: Document) -> Iterator[tuple[str, Document]]:
     """Yield the status of each container, with the moment from which it could run, or an empty string."""
+    began = max(str(status.get("startTime") or ""), told_at(status, SANDBOX))
     for container in status.get("initContainerStatuses") or ():
-        yield str(status.get("startTime") or ""), container
-    told = [c for c in status.get("conditions") or () if (c.get("type"), c.get("status")) == ("Initialized", "True")]
+        yield began, container
+    initialized = told_at(status, "Initialized")
     for container in status.get("containerStatuses") or ():
-        yield str(told[0].get("lastTransitionTime") or "") if told else "", container
+        yield max(initialized, told_at(status, SANDBOX)) if initialized else "", container
+
+
+def told_at(status: Document, type_: str) -> str:
+    """Return since when a condition holds, or an empty string."""
+    told = (c for c in status.get("conditions") or () if (c.get("type"), c.get("status")) == (type_, "True"))
+    return str(next((c.get("lastTransitionTime") or "" for c in told), ""))
 
 
 def waits_after_crash(container: Document) -> bool:
@@ -110,24 +117,6 @@ def fallen(container: Document) -> bool:
     if ended.get("reason") == ENDED_WITH_ITS_NODE or ran(ended) >= RECOVERED_AFTER:
         return False
     return waits or bool(ended.get("exitCode"))
-
-
-def unsteady(pod: Object, now: datetime) -> str:
-    """Return the name of a container that runs, and is about to crash as its runs before did; or an empty string.
-
-    Between two crashes the kubelet tells that it is ready where nothing probes it.
-    """
-    ours = ahead.of(pod).restarts
-    for _, container in containers(status_of(pod)):
-        begun = (container.get("state", {}).get("running") or {}).get("startedAt")
-        before = container.get("lastState", {}).get("terminated") or {}
-        restarts = container.get("restartCount", 0) - ours.get(container["name"], 0)
-        if not begun or restarts < CRASHES_THAT_ARE_A_LOOP or not before.get("exitCode"):
-            continue
-        fell = before.get("reason") != ENDED_WITH_ITS_NODE and ran(before) < RECOVERED_AFTER
-        if fell and now - datetime.fromisoformat(begun) < max(STEADY_AFTER, 2 * ran(before)):
-            return str(container["name"])
-    return ""
 
 
 def ran(ended: Document) -> timedelta:

@@ -6,8 +6,9 @@ differ. tests/test_verdict.py has a case for each.
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from datetime import datetime
 
-from devenv.kube import pod_state, workloads
+from devenv.kube import pod_state, steadiness, workloads
 from devenv.kube.objects import Object
 from devenv.kube.readiness import Document, Level, Readiness, conditions, owned, status_of, told, why_of
 
@@ -111,6 +112,19 @@ RULES: dict[tuple[str, str], Callable[[str, Object], Readiness]] = {
     ("batch", "CronJob"): there,
     ("autoscaling", "HorizontalPodAutoscaler"): there,
 }
+
+
+def believed(found: Readiness, seen: Object, parts: Iterable[Object], now: datetime) -> Readiness:
+    """Return a readiness as far as it can be believed at a moment of the cluster's clock: what the kubelet calls ready
+    may have just begun with nothing to probe it, or run between two crashes.
+    """
+    if found.level is not Level.READY or seen.kind not in (*WORKLOADS, "Pod"):
+        return found
+    for pod in (o for o in (seen, *parts) if o.kind == "Pod"):
+        if why := steadiness.restless(pod, now):
+            why = f"pod {pod_state.pod_name(pod)}, {why}"
+            return Readiness(Level.PENDING, found.what, why, pod.id)
+    return found
 
 
 def may_be_told_by_events(found: Readiness) -> bool:

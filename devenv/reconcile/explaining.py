@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from devenv.errors import DevenvError, Forbidden, NoSuchKind
-from devenv.kube import logs, pod_state, pods, streams, verdict, workloads
+from devenv.kube import logs, pods, steadiness, streams, verdict, workloads
 from devenv.kube.api import Api
 from devenv.kube.causes import probes
 from devenv.kube.causes.facts import Around, Facts, Tail
@@ -29,7 +29,7 @@ class Look:
     around: Around
     sets: tuple[Object, ...]
     events: tuple[Document, ...]  # in order of time
-    now: datetime = field(default_factory=lambda: datetime.now(UTC))
+    now: datetime  # of the cluster's clock
 
 
 def facts(api: Api, desired: Stack, wanted: Sequence[Object]) -> list[Facts]:
@@ -71,7 +71,7 @@ def looked(api: Api, pool: ThreadPoolExecutor, namespaces: Sequence[str]) -> Loo
     }  # fmt: skip
     sets, events = listed("apps/v1", "ReplicaSet"), listed("v1", "Event")
     told = sorted((dict(e.raw) for e in events()), key=verdict.moment)
-    return Look(Around(**{name: found() for name, found in seen.items()}), sets(), tuple(told))
+    return Look(Around(**{name: found() for name, found in seen.items()}), sets(), tuple(told), api.now)
 
 
 def allowed(api: Api, version: str, kind: str, space: str | None, labels: str) -> tuple[Object, ...]:
@@ -99,7 +99,7 @@ def judged(part: Id, seen: Object | None, look: Look) -> Facts:
     events = tuple(e for e in look.events if (e.get("involvedObject") or {}).get("uid") in about)
     if verdict.may_be_told_by_events(found):
         found = verdict.with_events(found, seen, counting, look.events)
-    restless = [(pod_state.unsteady(pod, look.now), pod) for pod in mine] if found.level is Level.READY else ()
+    restless = [(steadiness.unsteady(pod, look.now), pod) for pod in mine] if found.level is Level.READY else ()
     unsteady, pod = next(((name, pod) for name, pod in restless if name), ("", None))
     if pod:
         found = Readiness(Level.FAILED, str(part), f"container {unsteady}: crash loop", pod.id)

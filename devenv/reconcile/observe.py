@@ -89,12 +89,17 @@ def within(desired: Stack, env: Environment, pool: ThreadPoolExecutor) -> Observ
 def judged(
     api: Api, desired: Stack, ours: Mapping[Id, Object], pods: list[Object], sets: list[Object]
 ) -> dict[Id, Readiness]:
-    """Return the readiness of what is awaited, with what Events tell of that which is not ready."""
+    """Return the readiness of what is awaited: with what Events tell of that which is not ready, and believed of that
+    which is.
+    """
     found = {o.id: verdict.of(str(o.id), ours.get(o.id), pods, sets) for o in desired.awaited}
-    unclear = [ours[id_] for id_, seen in found.items() if id_ in ours and verdict.may_be_told_by_events(seen)]
+    there = [ours[o.id] for o in desired.awaited if o.id in ours]
+    unclear = [o for o in there if verdict.may_be_told_by_events(found[o.id])]
     events = api.events(sorted({o.id.namespace for o in unclear} - {""}))
     told = {o.id: verdict.with_events(found[o.id], o, verdict.parts(o, pods, sets), events) for o in unclear}
-    return {**found, **told}
+    clear = [o for o in there if o.id not in told]
+    believed = {o.id: verdict.believed(found[o.id], o, verdict.parts(o, pods, sets), api.now) for o in clear}
+    return found | told | believed
 
 
 def pods_ahead(
@@ -210,10 +215,13 @@ def look(api: Api, obj: Object) -> Readiness:
     pods = api.objects("v1", "Pod", here) if seen and obj.runs else []
     sets = api.objects("apps/v1", "ReplicaSet", here) if seen and obj.kind == "Deployment" else []
     found = verdict.of(str(obj.id), seen, pods, sets)
-    if seen is None or not verdict.may_be_told_by_events(found):
+    if seen is None:
         return found
+    parts = verdict.parts(seen, pods, sets)
+    if not verdict.may_be_told_by_events(found):
+        return verdict.believed(found, seen, parts, api.now)
     events = api.events([obj.id.namespace] if obj.id.namespace else [])
-    return verdict.with_events(found, seen, verdict.parts(seen, pods, sets), events)
+    return verdict.with_events(found, seen, parts, events)
 
 
 def counted(api: Api, job: Object) -> Readiness:

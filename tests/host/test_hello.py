@@ -47,6 +47,12 @@ def test_the_wheel_brings_another_project_up_and_takes_it_down(hello_project: En
     assert "crash loop" in told
     assert "no bread" in told
 
+    # Between two crashes the kubelet calls ready what nothing probes.
+    text = (env.root / "k8s/hello.yaml").read_text()
+    probe = text[text.index("          readinessProbe:") :]
+    told = broken(env, probe, '          command: ["perl", "-e", "sleep 2; die qq(no bread\\n)"]\n')
+    assert "crash loop" in told
+
     whole = CONTAINERS + "        - name: hello\n"
     mounted = f"{whole}          volumeMounts: [{{name: v, mountPath: /v}}]\n"
     told = broken(env, whole, "      volumes: [{name: v, secret: {secretName: nowhere}}]\n" + mounted)
