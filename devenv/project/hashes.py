@@ -17,14 +17,14 @@ BOOT = Path("/proc/sys/kernel/random/boot_id")  # random(4): another at each sta
 
 
 @contextmanager
-def kept(file: Path) -> Iterator[Hash]:
+def kept(file: Path, boot_file: Path = BOOT) -> Iterator[Hash]:
     """Yield `config_hash` that remembers in a private file what it has made of which Secret.
 
     A Secret is known again by a keyed digest of all that its hash is made of. Its key is not in the file alone: without
-    the running machine's boot ID, a copy of the file lets nobody guess faster than the slow hash does. Where that is not
-    known, or the file's folder is not there, nothing is kept.
+    the boot ID of the machine, a copy of the file lets nobody guess faster than the slow hash does. Where there is none,
+    or the file's folder is not there, nothing is kept.
     """
-    boot = boot_id()
+    boot = boot_id(boot_file)
     if not boot or not file.parent.is_dir():
         yield config_hash
         return
@@ -46,9 +46,9 @@ def kept(file: Path) -> Iterator[Hash]:
             state.write_json(file, {"key": key, "hashes": used})
 
 
-def boot_id() -> str:
+def boot_id(file: Path) -> str:
     try:
-        return BOOT.read_text().strip()
+        return file.read_text().strip()
     except OSError:
         return ""
 
@@ -65,4 +65,3 @@ def read(file: Path) -> tuple[str, dict[str, str]]:
         case {"key": str(key), "hashes": dict(hashes)} if len(key) == 2 * KEY_BYTES:
             return key, {mark: text for mark, text in hashes.items() if isinstance(text, str)}
     return token_hex(KEY_BYTES), {}
-

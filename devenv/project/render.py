@@ -10,7 +10,8 @@ from devenv.project import rendered
 from devenv.project.inputs import Chart, Input, Printed
 from devenv.project.rendered import KUSTOMIZATION as KUSTOMIZATION
 from devenv.project.settings import Settings
-from devenv.system import process
+from devenv.system import process, state
+from devenv.system.state import Folder
 
 MANIFEST_SUFFIXES = (".yaml", ".yml", ".json")  # as kubectl apply -f takes them of a folder
 # Google's kubectl asks the cluster of the person's kubeconfig, for up to 5 s, before it renders: nothing listens there.
@@ -35,11 +36,16 @@ def texts(settings: Settings, one: Input) -> dict[str, str]:
     if not path.exists():
         raise UsageError(f"{settings.file}: manifests: {one}: no such file or folder")
     if is_kustomized(path):
-        return {f"kubectl kustomize {path}": kustomized(path, settings.runtime.rendered)}
+        return {f"kubectl kustomize {path}": kustomized(path, runtime(settings).rendered)}
     if (path / "Chart.yaml").is_file():
         return {f"helm template {one}": chart(settings, Chart(chart=one))}
     found = [path] if path.is_file() else sorted(f for f in path.iterdir() if is_manifest(f))
     return {str(file): text_of(file) for file in found}
+
+
+def runtime(settings: Settings) -> Folder:
+    """Return the runtime folder of the environment, be it there or not."""
+    return state.folder(settings.project.name, settings.project.context, settings.project.namespace)
 
 
 def is_manifest(file: Path) -> bool:
@@ -54,8 +60,8 @@ def is_kustomized(folder: Path) -> bool:
 def kustomized(folder: Path, kept: Path) -> str:
     """Return a kustomize folder rendered. An overlay may stand on a file above its folder: it is all the project's own.
 
-    kustomize renders charts itself (`helmCharts`), where it is told that it may and has a Helm of version 3. What it has
-    rendered is `kept` in a file.
+    kustomize renders charts itself (`helmCharts`), where it is told that it may and has a Helm of version 3. `kept` is
+    the file of what it has rendered before.
     """
     argv = [process.find("kubectl"), "kustomize", "--load-restrictor", "LoadRestrictionsNone", *NO_CLUSTER]
     if helm := shutil.which("helm", path=process.search_path()):

@@ -38,6 +38,7 @@ LOCAL = re.compile(r"[\w./-]+")  # a folder that kustomize cannot take for a rep
 SECRET = re.compile(r"^kind: [\"']?Secret\b", re.MULTILINE)
 NO_NAME = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
 KEPT = 4  # folders
+LARGEST = 1 << 24  # bytes of a file: a greater one is hardly meant, and takes longer to read than kustomize does
 
 
 class UnknownInputs(Exception):
@@ -45,7 +46,7 @@ class UnknownInputs(Exception):
 
 
 def kept(file: Path, folder: Path, argv: Sequence[str], render: Callable[[], str]) -> str:
-    """Return what `render` does, which is what the program argv[0] makes of the folder; from the file if it is there."""
+    """Return what `render` does, which runs argv for the folder; from the file where nothing of it has changed."""
     try:
         mark = made_of(folder, argv) if file.parent.is_dir() else None
     except (UnknownInputs, OSError, RecursionError):
@@ -110,16 +111,16 @@ def inputs(top: Path) -> Iterator[bytes]:
 def looked_up(path: str) -> tuple[bytes, bytes]:
     """Return what a path stands for, and what it holds."""
     try:
-        mode = os.stat(path).st_mode  # noqa: PTH116  the path is no Path's: it may be no name at all
+        seen = os.stat(path)  # noqa: PTH116  the path is no Path's: it may be no name at all
     except ValueError:  # a NUL
         return b"nothing", b""
     except OSError as error:
         if error.errno in NO_NAME:
             return b"nothing", b""
         raise
-    if S_ISREG(mode):
+    if S_ISREG(seen.st_mode) and seen.st_size <= LARGEST:
         return b"file", Path(path).read_bytes()
-    if S_ISDIR(mode):
+    if S_ISDIR(seen.st_mode):
         return b"folder", b""
     raise UnknownInputs(path)
 

@@ -22,8 +22,6 @@ from devenv.project.inputs import needed
 from devenv.project.isolation import Isolation
 from devenv.project.schema import Environment, Image, Project, Table
 from devenv.project.table import located, read
-from devenv.system import state
-from devenv.system.state import Folder
 
 OVERRIDDEN = ("name", "namespace", "context", "registry")  # by flags and DEVENV_<KEY>
 EMPTIED = ("context", "registry")  # of these, DEVENV_<KEY> that is set and empty undoes the file's
@@ -45,11 +43,6 @@ class Settings(Table):
 
     def path(self, relative: Path | str) -> Path:
         return self.root / relative
-
-    @property
-    def runtime(self) -> Folder:
-        """The runtime folder of the environment, be it there or not."""
-        return state.folder(self.project.name, self.project.context, self.project.namespace)
 
     def environment(self, name: str) -> Environment:
         known = self.project.environments

@@ -28,7 +28,7 @@ def load(settings: Settings) -> Stack:
     env_file, env_text = environment(settings)
     objects, images = manifests.objects(settings), image_sources(settings)
     decisive = gate_inputs.digests(settings.root, settings.project.gates)
-    with hashes.kept(settings.runtime.hashes) as hashed:
+    with hashes.kept(render.runtime(settings).hashes) as hashed:
         desired = stack.make(settings, objects, images, env_file, env_text, decisive, hashed)
     masking.hide(secrecy.of_objects(desired.objects))  # those of the table too
     return desired
