@@ -331,9 +331,9 @@ def fault(kind: type[BaseException], error: BaseException | None, trace: "Traceb
 
 
 def leave(code: int) -> None:
-    """Exit, without waiting for threads whose work was cancelled."""
+    """Exit at once: neither are threads waited for whose work was cancelled, nor is all taken apart that Python made,
+    which takes it a tenth of a command's time.
+    """
     sys.stdout.flush()
     sys.stderr.flush()
-    if threading.active_count() > 1:
-        os._exit(code)
-    sys.exit(code)
+    os._exit(code)
