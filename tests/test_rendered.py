@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from devenv.project import render, rendered
+from devenv.project import render, rendered, settings, sources
 from devenv.system import process
 
 CONFIG = "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {}}}\ndata: {{a: one}}\n"
@@ -278,3 +278,18 @@ def test_rendering_asks_no_cluster_whatever_the_kubeconfig_names(
         monkeypatch.setenv("KUBECONFIG", str(project.root / "kubeconfig"))
         assert render.kustomized(project.root / "dev", project.file)
         assert cluster.asked == []
+
+
+def test_a_command_takes_what_an_earlier_one_has_kept(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(project.root / "state"))
+    project.write("pyproject.toml", '[tool.devenv]\nname = "shop"\nmanifests = "dev"\n')
+    here = settings.load(project.root / "pyproject.toml", {}, {})
+    folder = render.runtime(here)
+    folder.make()
+    first = sources.load(here)
+    kept = json.loads(folder.rendered.read_text())
+    kept[str(project.root / "dev")]["text"] = CONFIG.format("marked")
+    folder.rendered.write_text(json.dumps(kept))
+    second = sources.load(here)
+    assert "configmap/marked" not in {str(obj.id) for obj in first.objects}
+    assert "configmap/marked" in {str(obj.id) for obj in second.objects}
