@@ -21,8 +21,8 @@ def kept(file: Path, boot_file: Path = BOOT) -> Iterator[Hash]:
     """Yield `config_hash` that remembers in a private file what it has made of which Secret.
 
     A Secret is known again by a keyed digest of all that its hash is made of. Its key is not in the file alone: without
-    the boot ID of the machine, a copy of the file lets nobody guess faster than the slow hash does. Nothing is kept where
-    there is none, or where the file's folder is not there.
+    the boot ID of the machine, a copy of the file lets nobody guess faster than the slow hash does. Nothing is kept
+    where there is none, or where the file's folder is not there.
     """
     boot = boot_id(boot_file)
     if not boot or not file.parent.is_dir():
