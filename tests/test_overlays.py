@@ -18,6 +18,7 @@ from tests.rendering import (
     IMAGES,
     Document,
     containers,
+    documents,
     name_of,
     objects,
     pods,
@@ -40,11 +41,16 @@ def with_operator(root: Path) -> Path:
     return root
 
 
+@pytest.fixture(scope="session")
+def operated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return with_operator(tmp_path_factory.mktemp("operated"))
+
+
 @pytest.fixture(params=[*ENVIRONMENTS, "prod with the operator"])
-def rendered(request: pytest.FixtureRequest, tmp_path: Path) -> list[Document]:
+def rendered(request: pytest.FixtureRequest, operated: Path) -> list[Document]:
     if request.param in ENVIRONMENTS:
         return objects(request.param)
-    return objects("prod", [*IMAGES["prod"], reference("postgresql")], with_operator(tmp_path))
+    return objects("prod", [*IMAGES["prod"], reference("postgresql")], operated)
 
 
 def test_every_pod_keeps_the_baseline(rendered: list[Document]) -> None:
@@ -125,7 +131,7 @@ def test_an_overlay_is_rendered_by_plain_kubectl(environment: str) -> None:
     argv = ["kubectl", "kustomize", str(CHECKOUT / "k8s/overlays" / environment)]
     done = subprocess.run(argv, text=True, capture_output=True, env={**os.environ, "PATH": path}, check=False)
     assert done.returncode == 0, done.stderr
-    seen = sorted(name_of(o) for o in yaml.safe_load_all(done.stdout))
+    seen = sorted(name_of(o) for o in documents(done.stdout))
     assert seen == sorted(name_of(o) for o in objects(environment))
 
 
