@@ -18,7 +18,7 @@ from devenv.reconcile import observe
 from devenv.reconcile.environment import Environment
 from devenv.reconcile.plan import make_plan
 
-MERGED_S = 0.2  # changes that come together are one
+MERGED_S = 0.3  # changes that come together are one
 # Of what nobody tells: the forwards, drift, files of the project. A cluster that does not run tells nothing at all, and
 # little is asked of it.
 LOOK_EACH_S, LOOK_AT_REST_EACH_S = 10.0, 2.0
