@@ -268,7 +268,7 @@ def test_an_acme_authority_issues_over_a_challenge_through_our_ingress(stack: En
     root.write_text(stack.kubectl("get", "--raw", f"{management}/roots/0"))
     assert answers(curl(stack, "--cacert", str(root)))
     assert "SSL certificate problem" in curl(stack)
-    access = stack.kubectl("-n", NAMESPACE, "logs", "deployment/ingress-nginx-controller").splitlines()
+    access = stack.kubectl("-n", NAMESPACE, "logs", "deployment/ingress-nginx-controller", "-c", "nginx").splitlines()
     asked = [line for line in access if "LetsEncrypt-Pebble-VA" in line and "/.well-known/acme-challenge/" in line]
     assert any('HTTP/1.1" 200' in line and HOST in line for line in asked)
     # cert-manager renews it; devenv has nothing to do with it any more.
