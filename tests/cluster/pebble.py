@@ -54,7 +54,9 @@ class Pebble:
 
     def asked(self, host: str) -> list[str]:
         """Return the lines of the ingress's log in which Pebble asked a host for its challenge."""
-        access = self.stack.kubectl("-n", NAMESPACE, "logs", "deployment/ingress-nginx-controller").splitlines()
+        access = self.stack.kubectl(
+            "-n", NAMESPACE, "logs", "deployment/ingress-nginx-controller", "-c", "nginx"
+        ).splitlines()
         asked = [line for line in access if "LetsEncrypt-Pebble-VA" in line and "/.well-known/acme-challenge/" in line]
         return [line for line in asked if host in line]
 
