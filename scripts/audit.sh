@@ -1,5 +1,6 @@
 #!/bin/bash
-# Static audits of what is shipped: manifests, Dockerfiles, workflows, secrets in the history, known faults of packages.
+# Static audits of what is shipped: manifests, chart, Dockerfiles, workflows, secrets in the history, known faults of
+# packages.
 # Every exception stands here (or in the file that is named), with its reason.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -37,6 +38,7 @@ unaudited=()
 main() {
     programs
     manifests
+    chart
     git ls-files -z '*Dockerfile' | xargs -0 "$tools/bin/hadolint"
     .venv/bin/actionlint
     .venv/bin/gitleaks git --no-banner --redact --log-level warn .
@@ -46,7 +48,7 @@ main() {
 }
 
 programs() {
-    ./scripts/tools.sh actionlint gitleaks govulncheck kube-score
+    ./scripts/tools.sh actionlint ct gitleaks govulncheck helm kube-score
     local wanted
     wanted=$(cksum <scripts/audit.lock)
     # The interpreter that it was made with may have gone since.
@@ -71,6 +73,25 @@ manifests() {
             exit 1
         }
     done
+}
+
+# By chart-testing with its own rules, which lie beside it. It calls helm, yamllint and yamale.
+chart() {
+    local rules
+    rules=$(dirname "$(readlink -f .venv/bin/ct)")/etc
+    local options=(
+        --chart-yaml-schema "$rules/chart_schema.yaml" --lint-conf "$rules/lintconf.yaml" --helm-lint-extra-args --strict
+        # It would ask GitHub whether the maintainer has an account there.
+        --validate-maintainers=false
+        # It would compare with a branch of a remote repository, and a clone may have neither.
+        --check-version-increment=false
+    )
+    PATH=$PWD/.venv/bin:$tools/bin:$PATH .venv/bin/ct lint --charts k8s/chart "${options[@]}" >"$work/said" 2>&1 || {
+        cat "$work/said" >&2
+        exit 1
+    }
+    # It reads values.yaml and ci/ alone; the other environments' are read by the same rules.
+    "$tools/bin/yamllint" --config-file "$rules/lintconf.yaml" k8s/chart/values-*.yaml
 }
 
 # Known vulnerabilities, where PyPI's data can be had; a mirror of packages alone has none.

@@ -26,6 +26,8 @@ declare -A lanes=(
 )
 # These let the lanes that watch the clock go first where cores are short; so do their clusters (tests/cluster/environment.py).
 yielding=" gentle host "
+# Three nodes are more than so few cores bear beside other clusters: their clients would be refused for want of time.
+alone_below_cores=4 needs_all=" nodes "
 # Hundreds of starts of the command line would each compile it anew.
 unset PYTHONDONTWRITEBYTECODE
 declare -A running=() # the lanes that run, by their process
@@ -39,7 +41,6 @@ main() {
 	"")
 		prepare
 		images
-		# Three nodes are more than two cores bear beside scenarios that disturb the stack and watch the clock.
 		side_by_side unit service disturbed gentle host nodes
 		;;
 	--no-three-nodes)
@@ -118,17 +119,19 @@ images() {
 	unset XDG_STATE_HOME
 }
 
-# side_by_side LANE…, the quick ones first, which use all cores; then the longest. More of them at once than there are cores
-# take as long, and starve each other.
+# side_by_side LANE…, the quick ones first, which use all cores; then the longest; what needs all cores last. More of them
+# at once than there are cores take as long, and starve each other.
 side_by_side() {
-	local lane
+	local lane limit
 	mkdir -p build
 	trap interrupted INT TERM
 	[[ -z ${CI:-} ]] || let_clusters_go_first
 	for lane; do
-		if ((${#running[@]} >= at_once)); then
+		limit=$at_once
+		[[ $needs_all != *" $lane "* ]] || ((at_once >= alone_below_cores)) || limit=1
+		while ((${#running[@]} >= limit)); do
 			one_ends
-		fi
+		done
 		# Each in a process group of its own, which is ended as a whole: a job in the background does not hear an interrupt.
 		set -m
 		tests "$lane" &

@@ -159,6 +159,11 @@ class Handler(Answering):
             document = merged(there, document)
         name = document["metadata"].get("name", "")
         place = path if self.command != "POST" else f"{path}/{name}"
+        there = self.store.objects.get(place, {}).get("metadata", {}).get("resourceVersion")
+        wanted = document["metadata"].get("resourceVersion", there)
+        if (self.command == "POST" and place in self.store.objects) or (self.command == "PUT" and wanted != there):
+            self.told({"message": f"{place} is of another version"}, 409)
+            return
         version = b64encode(digest([json.dumps(document).encode()]).encode()).decode()
         meta = {
             **document["metadata"], "managedFields": [managed(document, manager)], "uid": place,

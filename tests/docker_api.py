@@ -59,6 +59,8 @@ def serving(answers: dict[str, Any]) -> Iterator[Api]:
                 time.sleep(60)
             status = known if isinstance(known, int) else 200 if known is not None else 404
             body = known if status == 200 else {"message": "no"}
+            if isinstance(known, Exception):
+                status, body = 500, {"message": str(known)}
             if status == HTTPStatus.NO_CONTENT:
                 body = b""
             self.answer(body if isinstance(body, bytes) else json.dumps(body).encode(), status)

@@ -4,6 +4,7 @@ Answers without an end come in pieces (Transfer-Encoding: chunked), as those of 
 """
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ KINDS = {
         ("batch", {"v1": [resource("jobs", "Job")]}),
     ),
 }  # fmt: skip
+LISTED = ("pods", "events", "replicasets", "jobs", "services", "deployments", "statefulsets", "configmaps")
 
 
 @dataclass
@@ -42,6 +44,14 @@ class Cluster:
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    def listed(self, path: str, selector: str) -> list[Document]:
+        """Return the objects of a kind, of one namespace or of all, that have these labels."""
+        version, _, plural = path.rpartition("/")
+        spread = re.compile(f"{re.escape(version)}/(namespaces/[^/]+/)?{plural}")
+        wanted = dict(pair.split("=", 1) for pair in selector.split(",") if pair)
+        found = (obj for place, obj in self.objects.items() if spread.fullmatch(place.rpartition("/")[0]))
+        return [obj for obj in found if wanted.items() <= (obj["metadata"].get("labels") or {}).items()]
 
     def put(self, path: str, obj: Document) -> None:
         """Make an object, or another of it, and tell those that watch."""
@@ -102,13 +112,15 @@ class Handler(Answering):
             self.log(url.path.removesuffix("/log"), query)
         elif "watch" in query:
             self.pieces(self.watch(url.path, int(query["resourceVersion"])))
+        elif url.path == "/version":
+            self.told({"major": "1"})
         elif url.path in KINDS:
             self.told(KINDS[url.path])
         elif url.path in self.cluster.objects:
             self.told(self.cluster.objects[url.path])
-        elif url.path.rpartition("/")[2] in ("pods", "events", "replicasets", "jobs", "services"):
+        elif url.path.rpartition("/")[2] in LISTED:
             with self.cluster.changed:
-                found = [o for path, o in self.cluster.objects.items() if path.rpartition("/")[0] == url.path]
+                found = self.cluster.listed(url.path, query.get("labelSelector", ""))
                 version = len(self.cluster.changes)
             self.told({"metadata": {"resourceVersion": str(version)}, "items": found})
         else:

@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from devenv.certificates import rules
+from tests.cluster import pebble
 from tests.rendering import CHECKOUT, Document, objects
 
 RELEASED = ("staging", "prod")
@@ -23,9 +24,10 @@ def selects(selector: Document, labels: dict[str, str]) -> bool:
     return exact
 
 
-def policies(environment: str, labels: dict[str, str], kind: str) -> list[Document]:
-    """Return what is allowed to pods with these labels, by all policies that select them."""
-    found = [o["spec"] for o in objects(environment) if o["kind"] == "NetworkPolicy"]
+def policies(environment: str, labels: dict[str, str], kind: str, without: str = "") -> list[Document]:
+    """Return what is allowed to pods with these labels, by all policies that select them but one."""
+    there = [o for o in objects(environment) if o["kind"] == "NetworkPolicy"]
+    found = [o["spec"] for o in there if o["metadata"]["name"] != without]
     chosen = [spec for spec in found if selects(spec["podSelector"], labels) and kind in spec["policyTypes"]]
     assert chosen  # nothing is denied to a pod that no policy selects
     return [rule for spec in chosen for rule in spec.get(kind.lower(), ())]
@@ -37,6 +39,21 @@ def test_a_challenge_reaches_the_solver_through_the_ingress_and_nothing_else_doe
         {"from": [{"namespaceSelector": {"matchLabels": CONTROLLER}}], "ports": [{"port": SOLVER_PORT}]}
     ]
     assert policies(environment, SOLVER, "Egress") == []
+
+
+@pytest.mark.parametrize("environment", RELEASED)
+def test_one_policy_alone_lets_a_challenge_through(environment: str) -> None:
+    """It is the one that tests/cluster/gentle/test_acme_certificates.py holds back at first."""
+    assert policies(environment, SOLVER, "Ingress", without="acme-solver") == []
+
+
+def test_the_issuers_of_the_proof_differ_in_the_server_that_they_ask_and_nothing_else() -> None:
+    documents = list(yaml.safe_load_all((CHECKOUT / "k8s/cluster-issuers.yaml").read_text()))
+    replaced = pebble.issuers("https://ca.test/dir", b"PEM")
+    assert [o["metadata"] for o in replaced] == [o["metadata"] for o in documents]
+    for before, after in zip(documents, replaced, strict=True):
+        own = {"server": "https://ca.test/dir", "caBundle": "UEVN"}
+        assert after["spec"]["acme"] == before["spec"]["acme"] | own
 
 
 @pytest.mark.parametrize("environment", RELEASED)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.rendering import CHARTED, CHECKOUT, IMAGES, Document, name_of, objects, pods, reference
+from tests.rendering import CHARTED, CHECKOUT, IMAGES, Document, documents, name_of, objects, pods, reference
 from tests.test_overlays import with_operator
 
 CHART = CHECKOUT / "k8s/chart"
@@ -51,7 +51,7 @@ def images(references: list[str]) -> tuple[str, ...]:
 def charted(environment: str, *words: str, **more: Any) -> dict[str, Document]:
     done = helm(environment, *words, more=more)
     assert done.returncode == 0, done.stderr
-    return {name_of(o): o for o in yaml.safe_load_all(done.stdout) if o}
+    return {name_of(o): o for o in documents(done.stdout) if o}
 
 
 def whole_name(obj: Document) -> tuple[str, str | None]:

@@ -1,6 +1,7 @@
 """Clients that are held, gone, or too many; and what the forwards' process then does to its log."""
 
 import asyncio
+import itertools
 import socket
 import subprocess
 import sys
@@ -13,12 +14,12 @@ import pytest
 
 from devenv.forwarder.connection import LINGER_NONE
 from devenv.forwarder.endpoints import pods_of
-from devenv.forwarder.forward import Client, Forward
+from devenv.forwarder.forward import LONGEST_PAUSE_S, PAUSE_S, Client, Forward
 from devenv.forwarder.journal import MOST_BYTES, TELL_S, Journal
 from devenv.forwarder.listener import Listener
 from devenv.forwarder.presence import Presence
 from devenv.forwarder.routes import DIALLED_AT_ONCE
-from devenv.forwarder.spec import ForwardSpec, Pod
+from devenv.forwarder.spec import OPEN, ForwardSpec, Pod
 from tests.cluster.environment import CHECKOUT
 from tests.test_forwarder import Here, ended, forward_to, free_port, run, service
 from tests.waiting import eventually
@@ -157,6 +158,28 @@ def test_so_many_held_clients_dial_no_more_than_so_many_at_once() -> None:
                 for client in (*clients, *queue):
                     client.close()
                 await ended(forward)
+
+    run(scenario())
+
+
+def test_a_pod_that_takes_no_connection_is_dialled_after_ever_longer_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        dialled: list[float] = []
+        async with forward_to(free_port(), hold_s=3) as (forward, local):
+            forward.state, dial = OPEN, forward.route.dial
+
+            async def noted(*args: Any) -> Any:
+                dialled.append(time.monotonic())
+                return await dial(*args)
+
+            monkeypatch.setattr(forward.route, "dial", noted)
+            with socket.create_connection(("127.0.0.1", local)):
+                await asyncio.sleep(2)
+            await ended(forward)
+        pauses = [later - sooner for sooner, later in itertools.pairwise(dialled)]
+        assert len(pauses) >= 3
+        for number, pause in enumerate(pauses):
+            assert pause >= 0.9 * min(PAUSE_S * 2**number, LONGEST_PAUSE_S)
 
     run(scenario())
 

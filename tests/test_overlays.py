@@ -18,6 +18,7 @@ from tests.rendering import (
     IMAGES,
     Document,
     containers,
+    documents,
     name_of,
     objects,
     pods,
@@ -40,11 +41,16 @@ def with_operator(root: Path) -> Path:
     return root
 
 
+@pytest.fixture(scope="session")
+def operated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return with_operator(tmp_path_factory.mktemp("operated"))
+
+
 @pytest.fixture(params=[*ENVIRONMENTS, "prod with the operator"])
-def rendered(request: pytest.FixtureRequest, tmp_path: Path) -> list[Document]:
+def rendered(request: pytest.FixtureRequest, operated: Path) -> list[Document]:
     if request.param in ENVIRONMENTS:
         return objects(request.param)
-    return objects("prod", [*IMAGES["prod"], reference("postgresql")], with_operator(tmp_path))
+    return objects("prod", [*IMAGES["prod"], reference("postgresql")], operated)
 
 
 def test_every_pod_keeps_the_baseline(rendered: list[Document]) -> None:
@@ -53,7 +59,7 @@ def test_every_pod_keeps_the_baseline(rendered: list[Document]) -> None:
     assert len(seen) >= 4
     for name, template in seen.items():
         spec = template["spec"]
-        assert spec["automountServiceAccountToken"] is (name == CONTROLLER), name
+        assert spec["automountServiceAccountToken"] is False, name
         assert spec["enableServiceLinks"] is False, name
         own = ("system-cluster-critical",) if name == CONTROLLER else ("somabrain", "somabrain-data")
         assert spec["priorityClassName"] in own, name
@@ -69,6 +75,28 @@ def test_every_pod_keeps_the_baseline(rendered: list[Document]) -> None:
             }, here
             for bound in ("requests", "limits"):
                 assert {"cpu", "memory"} <= container["resources"][bound].keys(), here
+
+
+def test_one_container_of_all_has_a_token_and_nginx_has_none() -> None:
+    mounts = set()
+    for name, template in pods(objects("dev")):
+        projected = {
+            v["name"]: v["projected"]["sources"] for v in template["spec"].get("volumes", ()) if "projected" in v
+        }
+        tokens = {volume for volume, sources in projected.items() if any("serviceAccountToken" in s for s in sources)}
+        for container in containers(template):
+            mounted = {m["name"] for m in container.get("volumeMounts", ())}
+            mounts |= {(name, container["name"]) for _ in tokens & mounted}
+    assert mounts == {(CONTROLLER, "controller")}
+
+
+def test_of_the_folders_that_nginx_and_the_controller_share_one_of_them_writes_each() -> None:
+    (template,) = (t for name, t in pods(objects("dev")) if name == CONTROLLER)
+    writes = {
+        c["name"]: {m["name"] for m in c["volumeMounts"] if not m.get("readOnly")}
+        for c in template["spec"]["containers"]
+    }
+    assert writes == {"nginx": {"run", "socket"}, "controller": {"keys"}}
 
 
 def test_every_server_is_probed_and_drains_before_it_ends(rendered: list[Document]) -> None:
@@ -125,7 +153,7 @@ def test_an_overlay_is_rendered_by_plain_kubectl(environment: str) -> None:
     argv = ["kubectl", "kustomize", str(CHECKOUT / "k8s/overlays" / environment)]
     done = subprocess.run(argv, text=True, capture_output=True, env={**os.environ, "PATH": path}, check=False)
     assert done.returncode == 0, done.stderr
-    seen = sorted(name_of(o) for o in yaml.safe_load_all(done.stdout))
+    seen = sorted(name_of(o) for o in documents(done.stdout))
     assert seen == sorted(name_of(o) for o in objects(environment))
 
 

@@ -39,7 +39,7 @@ def test_a_record_that_cannot_be_read_is_none(text: str, tmp_path: Path, monkeyp
 
 
 def test_a_node_sees_the_volume_and_cannot_write_to_it() -> None:
-    plain, with_volume = kind.configuration(""), yaml.safe_load(kind.configuration("/volumes/x/_data"))
+    plain, with_volume = kind.configuration("", 0), yaml.safe_load(kind.configuration("/volumes/x/_data", 0))
     [mount] = with_volume["nodes"][0].pop("extraMounts")
     assert mount == {"hostPath": "/volumes/x/_data", "containerPath": "/kind/preload", "readOnly": True}
     assert with_volume == yaml.safe_load(plain)

@@ -98,3 +98,21 @@ def test_a_run_that_is_ended_ends_its_lanes_and_waits_for_them(checkout: Path, h
     assert started.wait(30) == 130
     assert sorted(file.name for file in checkout.glob("ended-*")) == sorted(f"ended-{lane}" for lane in lanes)
     assert not (checkout / "began-gentle").exists()
+
+
+@pytest.mark.parametrize(("cores", "alone"), [(2, True), (4, False)])
+def test_three_nodes_have_few_cores_to_themselves(checkout: Path, cores: int, alone: bool) -> None:
+    """A lane here says which others it met."""
+    lane = """#!/bin/sh
+touch running-$DEVENV_TEST_LANE
+ls running-* >met-$DEVENV_TEST_LANE
+sleep 0.5
+ls running-* >>met-$DEVENV_TEST_LANE
+rm running-$DEVENV_TEST_LANE
+"""
+    program(checkout / ".venv/bin/pytest", lane)
+    program(checkout / "bin/nproc", f"#!/bin/sh\necho {cores}\n")
+    assert run(checkout).returncode == 0
+    met = {name: {*(checkout / f"met-{name}").read_text().split()} for name in ("service", "nodes")}
+    assert (met["nodes"] == {"running-nodes"}) is alone
+    assert len(met["service"]) > 1

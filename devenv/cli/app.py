@@ -191,11 +191,21 @@ def plan(env: "Environment", replace: Replace = None, form: AsOutput = Output.te
 
 @app.command(epilog="Example: devenv status -o json", rich_help_panel=Panel.look)
 @look
-def status(env: "Environment", form: AsOutput = Output.text) -> None:
+def status(
+    env: "Environment",
+    form: AsOutput = Output.text,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Go on, and show each change until Ctrl-C.")] = False,
+) -> None:
     """Show the cluster, its workloads and the forwards. Exits 1 unless all of it is ready."""
     from devenv.cli import output
     from devenv.commands.status import status
 
+    if watch:
+        from devenv.cli import screen
+        from devenv.commands import watching
+
+        screen.show(watching.followed(env), form is Output.json)
+        return
     result = status(env)
     output.status(result, form is Output.json)
     if not result.ready:

@@ -118,14 +118,45 @@ def status(seen: "Status", json_wanted: bool) -> None:
     if json_wanted:
         as_json(asdict(seen))
         return
+    for line in status_lines(seen):
+        text(line)
+
+
+def status_lines(seen: "Status") -> "Iterator[str]":
     if seen.cluster != Cluster.RUNNING.name:
-        plain(f"cluster {seen.name} {Cluster[seen.cluster].value}\n")
-    table(("WORKLOAD", "STATE", "REASON"), ((w["name"], w["state"], w["why"]) for w in seen.workloads))
-    plain("")
-    table(FORWARD_COLUMNS, forward_rows(seen.forwards))
+        yield from (f"cluster {seen.name} {Cluster[seen.cluster].value}", "")
+    yield from aligned(("WORKLOAD", "STATE", "REASON"), ((w["name"], w["state"], w["why"]) for w in seen.workloads))
+    yield ""
+    yield from aligned(FORWARD_COLUMNS, forward_rows(seen.forwards))
     for told in seen.replaced:
-        text(f"\nreplaced, not the image's: {told}")
-    plain(f"\n{seen.next}")
+        yield from ("", f"replaced, not the image's: {told}")
+    yield from ("", seen.next)
+
+
+STATE_COLOURS = {
+    "green": r"\b(READY|OPEN)\b",
+    "yellow": r"\b(PENDING|CONNECTING|HOLDING)\b",
+    "red": r"\b(ABSENT|FAILED|LOST)\b",
+}
+
+
+@contextmanager
+def full_screen() -> "Iterator[Callable[[Iterable[str]], None]]":
+    """Take the whole terminal, and yield what fills it with lines; it comes back as it was."""
+    from rich.console import Console
+    from rich.live import Live
+    from rich.text import Text
+
+    console = Console(emoji=False, highlight=False, no_color=not wants_colour())
+    with Live(console=console, screen=True, auto_refresh=False) as live:
+
+        def fill(lines: Iterable[str]) -> None:
+            drawn = Text(masked("\n".join(lines)), no_wrap=True, overflow="ellipsis")
+            for colour, words in STATE_COLOURS.items():
+                drawn.highlight_regex(words, colour)
+            live.update(drawn, refresh=True)
+
+        yield fill
 
 
 def timings(run: "Timeline", write: Callable[[str], None] = log) -> None:

@@ -1,5 +1,9 @@
 """The kind cluster: its node container, its network, its kubeconfig."""
 
+import random
+import re
+import socket
+from contextlib import suppress
 from datetime import datetime
 from importlib.resources import files
 
@@ -18,6 +22,11 @@ GRACE_S, HALT_WITHIN_S = 300, 30
 REACHES_WITHIN_S = 5
 # Written into the node when its creation is complete: a container alone may be half a cluster.
 FINISHED = "/kind/devenv-finished"
+# For the API server. A port that the kernel gives to clients (on Linux from 32768 on) may be another's when a stopped
+# node starts again; those before are for forwards (project/isolation.py).
+API_PORTS = range(30000, 32768)
+# Docker's words for a port of the node that another program has.
+TAKEN = re.compile(r"listen tcp\S* \S*:(\d+): bind: address already in use|Bind for \S*:(\d+) failed: port is already")
 
 
 def network(cluster: str) -> str:
@@ -83,23 +92,31 @@ def create_node(cluster: str, image: str, preloaded: str, folder: Folder, cancel
     process.run(
         [*argv, "--kubeconfig", str(folder.kubeconfig)],
         env={**variables(), "KIND_EXPERIMENTAL_DOCKER_NETWORK": network(cluster)},
-        stdin=configuration(preloaded),
+        stdin=configuration(preloaded, unused_port()),
         log=folder.log("cluster"),
         within_s=CREATE_WITHIN_S,
         cancel=cancel,
     )
 
 
-def configuration(preloaded: str) -> bytes:
+def configuration(preloaded: str, api_port: int) -> bytes:
     """Return kind's configuration of a cluster, whose node has a folder of Docker's machine where one is named."""
     import yaml
 
-    text = files("devenv.cluster").joinpath("node_images/kind.yaml").read_bytes()
-    if not preloaded:
-        return text
-    made = yaml.safe_load(text)
-    made["nodes"][0]["extraMounts"] = [{"hostPath": preloaded, "containerPath": preload.MOUNT, "readOnly": True}]
+    made = yaml.safe_load(files("devenv.cluster").joinpath("node_images/kind.yaml").read_bytes())
+    made["networking"]["apiServerPort"] = api_port
+    if preloaded:
+        made["nodes"][0]["extraMounts"] = [{"hostPath": preloaded, "containerPath": preload.MOUNT, "readOnly": True}]
     return yaml.safe_dump(made).encode()
+
+
+def unused_port() -> int:
+    """Return a port for an API server that nobody here has; 0, which lets kind choose, where all are taken."""
+    for port in random.sample(API_PORTS, len(API_PORTS)):
+        with socket.socket() as tried, suppress(OSError):
+            tried.bind(("127.0.0.1", port))
+            return port
+    return 0
 
 
 def variables() -> dict[str, str]:
@@ -132,7 +149,20 @@ def reaches(cluster: str, address: str, port: int) -> bool:
 
 
 def start(cluster: str) -> None:
-    containers.start(there(cluster))
+    """Start the node. Raise DevenvError, with who is in the way, where its port is taken."""
+    try:
+        containers.start(there(cluster))
+    except DevenvError as error:
+        if found := TAKEN.search(str(error)):
+            raise taken(cluster, found[1] or found[2]) from error
+        raise
+
+
+def taken(cluster: str, port: str) -> DevenvError:
+    return DevenvError(
+        f"cluster {cluster} cannot start: another program has its port {port}\n"
+        f"hint: end that program (`sudo ss -tanp sport = :{port}` shows it), then: devenv start"
+    )
 
 
 def pause(cluster: str) -> None:

@@ -6,13 +6,12 @@ import shutil
 from pathlib import Path
 
 from devenv.errors import CannotRun, CommandFailed, DevenvError, UsageError
-from devenv.project import rendered
 from devenv.project.inputs import Chart, Input, Printed
-from devenv.project.rendered import KUSTOMIZATION as KUSTOMIZATION
 from devenv.project.settings import Settings
 from devenv.system import process, state
 from devenv.system.state import Folder
 
+KUSTOMIZATION = ("kustomization.yaml", "kustomization.yml", "Kustomization")  # as kustomize itself looks for it
 MANIFEST_SUFFIXES = (".yaml", ".yml", ".json")  # as kubectl apply -f takes them of a folder
 # Google's kubectl asks the cluster of the person's kubeconfig, for up to 5 s, before it renders: nothing listens there.
 NO_CLUSTER = ("--server", "http://127.0.0.1:0")
@@ -36,7 +35,7 @@ def texts(settings: Settings, one: Input) -> dict[str, str]:
     if not path.exists():
         raise UsageError(f"{settings.file}: manifests: {one}: no such file or folder")
     if is_kustomized(path):
-        return {f"kubectl kustomize {path}": kustomized(path, runtime(settings).rendered)}
+        return {f"kubectl kustomize {path}": kustomized(path)}
     if (path / "Chart.yaml").is_file():
         return {f"helm template {one}": chart(settings, Chart(chart=one))}
     found = [path] if path.is_file() else sorted(f for f in path.iterdir() if is_manifest(f))
@@ -57,23 +56,17 @@ def is_kustomized(folder: Path) -> bool:
     return any((folder / name).is_file() for name in KUSTOMIZATION)
 
 
-def kustomized(folder: Path, kept: Path) -> str:
+def kustomized(folder: Path) -> str:
     """Return a kustomize folder rendered. An overlay may stand on a file above its folder: it is all the project's own.
 
-    kustomize renders charts itself (`helmCharts`), where it is told that it may and has a Helm of version 3. `kept` is
-    the file of what it has rendered before.
+    kustomize renders charts itself (`helmCharts`), where it is told that it may and has a Helm of version 3.
     """
     argv = [process.find("kubectl"), "kustomize", "--load-restrictor", "LoadRestrictionsNone", *NO_CLUSTER]
     if helm := shutil.which("helm", path=process.search_path()):
         argv += ["--enable-helm", "--helm-command", helm]
-    argv.append(str(folder))
-    return rendered.kept(kept, folder, argv, lambda: kustomize(argv, folder, helm))
-
-
-def kustomize(argv: list[str], folder: Path, helm: str | None) -> str:
+    more = {name: os.environ.get(name, value) for name, value in UNCOLLECTED.items()}
     try:
-        more = {name: os.environ.get(name, value) for name, value in UNCOLLECTED.items()}
-        return process.run(argv, env={**more, "KUBECONFIG": os.devnull})
+        return process.run([*argv, str(folder)], env={**more, "KUBECONFIG": os.devnull})
     except CommandFailed as error:
         if not helm and "enable-helm" in error.output:
             raise DevenvError(HELM) from error

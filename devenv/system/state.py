@@ -67,11 +67,6 @@ class Folder:
         return self.path / "hashes.json"
 
     @property
-    def rendered(self) -> Path:
-        """What kustomize made of the manifests, for the next command."""
-        return self.path / "rendered.json"
-
-    @property
     def about(self) -> Path:
         """Whose environment it is: its name, namespace, context and checkout."""
         return self.path / "environment.json"

@@ -18,6 +18,7 @@ from tests.cluster.objects import BACKENDS, NAMESPACE, Object, deployment, ingre
 from tests.waiting import SOON_S, eventually
 
 OWN = "ingress-nginx"
+ADDRESSES = "jsonpath={.status.loadBalancer.ingress[*].ip}"
 IMAGE = "registry.example.com/somatechlat/ingress:stable"
 
 
@@ -112,6 +113,18 @@ class Ingress:
 
         eventually(lambda: (said := messages()) != "" and all(text in said for text in wanted))
         return messages()
+
+    def given(self) -> str:
+        """Return the address of our own Service, which has one then."""
+        service = ("-n", OWN, "service", "ingress-nginx-controller")
+        if not self.env.kubectl("get", *service, "-o", ADDRESSES):
+            patch = f'{{"status": {{"loadBalancer": {{"ingress": [{{"ip": "{self.address}"}}]}}}}}}'
+            self.env.kubectl("patch", *service, "--subresource=status", "--type=merge", "-p", patch)
+        return self.env.kubectl("get", *service, "-o", ADDRESSES)
+
+    def status(self, name: str) -> str:
+        """Return the address at which an Ingress says that it is served."""
+        return self.env.kubectl("-n", NAMESPACE, "get", "ingress", name, "-o", ADDRESSES)
 
     def metrics(self) -> dict[str, float]:
         """Return the controller's metrics by name and labels."""

@@ -48,10 +48,17 @@ def test_the_wheel_brings_another_project_up_and_takes_it_down(hello_project: En
     assert "no bread" in told
 
     # Between two crashes the kubelet calls ready what nothing probes.
-    text = (env.root / "k8s/hello.yaml").read_text()
-    probe = text[text.index("          readinessProbe:") :]
-    told = broken(env, probe, '          command: ["perl", "-e", "sleep 2; die qq(no bread\\n)"]\n')
-    assert "crash loop" in told
+    kept = (env.root / "k8s/hello.yaml").read_text()
+    falls = '          command: ["perl", "-e", "sleep 2; die qq(no bread\\n)"]\n'
+    (env.root / "k8s/hello.yaml").write_text(kept[: kept.index("          readinessProbe:")] + falls)
+    failed = env.run("up")
+    assert failed.returncode == 1
+    assert "deployment/hello failed: pod hello-" in failed.stderr
+    assert "crash loop" in failed.stderr
+    for _ in range(12):
+        (hello,) = json.loads(env.run("status", "-o", "json").stdout)["workloads"]
+        assert hello["state"] in ("PENDING", "FAILED")
+    (env.root / "k8s/hello.yaml").write_text(kept)
 
     whole = CONTAINERS + "        - name: hello\n"
     mounted = f"{whole}          volumeMounts: [{{name: v, mountPath: /v}}]\n"

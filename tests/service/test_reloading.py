@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -69,7 +70,7 @@ def service(tmp_path: Path) -> Iterator[Service]:
         )  # fmt: skip
         process = subprocess.Popen(
             [sys.executable, "-m", "somabrain"], cwd=code, env={**env, "PYTHONPATH": str(code)},
-            stderr=subprocess.PIPE, text=True,
+            stderr=subprocess.PIPE, text=True, start_new_session=True,
         )  # fmt: skip
         # Each request by a connection of its own: one that is kept is the former code's until that has ended.
         with httpx.Client(
@@ -82,7 +83,8 @@ def service(tmp_path: Path) -> Iterator[Service]:
             try:
                 yield found
             finally:
-                process.kill()
+                with suppress(ProcessLookupError):  # a test has ended all of them
+                    os.killpg(process.pid, signal.SIGKILL)  # its children too, which nobody would end
                 process.wait(START_S)
 
 

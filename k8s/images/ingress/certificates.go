@@ -40,26 +40,28 @@ func (c *controller) prove(ctx context.Context, certificates map[string]*model.C
 	}
 	maps.DeleteFunc(certificates, func(name string, _ *model.Certificate) bool { return c.proven[name] })
 	fresh := slices.Collect(maps.Values(certificates))
-	var failed error
-	fine := func(some []*model.Certificate) bool {
-		err := c.nginx.test(ctx, config.Certificates(c.machine.Folder, some))
-		if err != nil && !errors.As(err, new(refused)) {
-			failed = err
+	test := func(some []*model.Certificate) error {
+		if len(some) == 0 {
+			return nil
 		}
-		return len(some) == 0 || err == nil
+		return c.nginx.test(ctx, config.Certificates(c.machine.Folder, some))
 	}
-	for _, bad := range config.Culprits(fresh, fine) {
-		err := c.nginx.test(ctx, config.Certificates(c.machine.Folder, []*model.Certificate{bad}))
-		if err == nil || failed != nil {
-			return errors.Join(failed, err)
+	bad, err := culprits(fresh, test)
+	if err != nil {
+		return err
+	}
+	for _, certificate := range bad {
+		err := test([]*model.Certificate{certificate})
+		if !errors.As(err, new(refused)) {
+			return err
 		}
 		c.metrics.refused.Inc()
-		c.refused[bad.Name] = err.Error()
+		c.refused[certificate.Name] = err.Error()
 	}
 	for _, certificate := range fresh {
 		c.proven[certificate.Name] = c.refused[certificate.Name] == ""
 	}
-	return failed
+	return nil
 }
 
 func (c *controller) certificates() map[string]*model.Certificate {

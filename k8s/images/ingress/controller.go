@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	networking "k8s.io/api/networking/v1"
@@ -18,6 +19,7 @@ const (
 	betweenReloads = time.Second
 	settle         = 20 * time.Millisecond // one act of a person is often several objects
 	lookAgain      = 30 * time.Second      // certificates expire, and Secrets of another type come, without a change we see
+	betweenChecks  = time.Second           // of what nginx serves: its container may have started again
 )
 
 // controller brings nginx to what the API server has, and tells people what is wrong with it.
@@ -34,13 +36,10 @@ type controller struct {
 	proven     map[string]bool   // certificates that nginx takes, by name
 	refused    map[string]string // and those that it does not, with its words
 	culprits   map[types.UID]culprit
-	current    config.Config
+	current    string // the generation that nginx serves, as it was when we looked
 	lastReload time.Time
-	inEffect   atomic.Bool // whether nginx serves what was there once
+	inEffect   atomic.Bool // whether that is what was wanted once
 }
-
-// culprit is an Ingress that nginx refuses: as it was, and nginx's words.
-type culprit struct{ generation, says string }
 
 // wanted is what a look at the API server came to.
 type wanted struct {
@@ -51,41 +50,76 @@ type wanted struct {
 
 // run serves until the context ends.
 func (c *controller) run(ctx context.Context) {
-	again := time.NewTicker(lookAgain)
-	defer again.Stop()
+	// The container of nginx starts at the same time.
+	for _, err := c.nginx.generation(ctx); err != nil && ctx.Err() == nil; _, err = c.nginx.generation(ctx) {
+		pause(ctx, settle)
+	}
 	for ctx.Err() == nil {
 		if err := c.sync(ctx); err != nil && ctx.Err() == nil {
 			slog.Error("trying again in a second", "error", err)
 			pause(ctx, time.Second)
 			continue
 		}
+		c.rest(ctx)
+	}
+}
+
+// rest returns once there may be something to do.
+func (c *controller) rest(ctx context.Context) {
+	again := time.After(lookAgain)
+	check := time.NewTicker(betweenChecks)
+	defer check.Stop()
+	for {
 		select {
 		case <-ctx.Done():
-		case <-again.C:
+			return
+		case <-again:
+			return
 		case <-c.watch.changed:
 			pause(ctx, settle)
+			return
+		case <-check.C:
+			if c.compare(ctx); !c.inEffect.Load() {
+				return
+			}
 		}
 	}
 }
 
+// compare sees whether nginx still serves what it took. One that is only slow to say so is believed to.
+func (c *controller) compare(ctx context.Context) error {
+	serves, err := c.nginx.generation(ctx)
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED): // its container has ended
+		c.inEffect.Store(false)
+	case err == nil && serves != c.current: // it, or we ourselves, started again
+		c.inEffect.Store(false)
+		c.current = serves
+	}
+	return err
+}
+
 // sync brings nginx up to date once. What leaves the configuration as it is needs no reload.
 func (c *controller) sync(ctx context.Context) error {
+	if err := c.compare(ctx); err != nil {
+		return err
+	}
 	want, err := c.look(ctx)
 	if err != nil {
 		return err
 	}
-	if left := betweenReloads - time.Since(c.lastReload); want.config != c.current && left > 0 {
+	if left := betweenReloads - time.Since(c.lastReload); want.config.Generation != c.current && left > 0 {
 		pause(ctx, left)
 		if want, err = c.look(ctx); err != nil {
 			return err
 		}
 	}
-	if want.config != c.current {
+	if want.config.Generation != c.current {
 		if want, err = c.tested(ctx, want); err != nil {
 			return err
 		}
 	}
-	if want.config != c.current {
+	if want.config.Generation != c.current {
 		if err := c.reload(ctx, want.config); err != nil {
 			return err
 		}
@@ -104,7 +138,7 @@ func (c *controller) reload(ctx context.Context, next config.Config) error {
 		c.metrics.reloads.WithLabelValues("failed").Inc()
 		return err
 	}
-	c.current = next
+	c.current = next.Generation
 	c.metrics.reloads.WithLabelValues("done").Inc()
 	c.metrics.reloadSeconds.Observe(time.Since(began).Seconds())
 	c.nginx.forget(c.certificates())
@@ -149,35 +183,6 @@ func (c *controller) build(objects model.Objects, all []*networking.Ingress) wan
 func (c *controller) alone(objects model.Objects, ingress *networking.Ingress) string {
 	built, _ := model.Build(c.rules, objects, []*networking.Ingress{ingress}, time.Time{})
 	return config.Render(c.machine, built).Generation
-}
-
-// tested returns what is wanted once nginx takes it: where it refuses all together, without those who are to blame.
-func (c *controller) tested(ctx context.Context, want wanted) (wanted, error) {
-	err := c.nginx.test(ctx, want.config.Text)
-	if !errors.As(err, new(refused)) {
-		return want, err
-	}
-	c.metrics.refused.Inc()
-	slog.Error("nginx refuses the configuration; looking for the Ingress to blame", "says", err)
-	objects := c.watch.objects()
-	objects.Certificates = c.shelf
-	test := func(some []*networking.Ingress) error {
-		built, _ := model.Build(c.rules, objects, some, time.Now())
-		return c.nginx.test(ctx, config.Render(c.machine, built).Text)
-	}
-	if err := test(nil); err != nil {
-		return want, err // no Ingress is to blame
-	}
-	fine := func(some []*networking.Ingress) bool { return !errors.As(test(some), new(refused)) }
-	for _, ingress := range config.Culprits(model.Claimed(c.rules, objects), fine) {
-		says := err.Error()
-		if own := test([]*networking.Ingress{ingress}); own != nil {
-			says = own.Error()
-		}
-		c.culprits[ingress.UID] = culprit{c.alone(objects, ingress), says}
-	}
-	want = c.build(objects, model.Claimed(c.rules, objects))
-	return want, c.nginx.test(ctx, want.config.Text)
 }
 
 func pause(ctx context.Context, d time.Duration) {

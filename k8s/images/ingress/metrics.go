@@ -51,7 +51,7 @@ func (connections) Describe(out chan<- *prometheus.Desc) {
 }
 
 func (c connections) Collect(out chan<- prometheus.Metric) {
-	said, err := c.nginx.ask("/status")
+	said, err := c.nginx.status()
 	if err != nil {
 		return // nginx is not there: nothing is counted
 	}
@@ -71,12 +71,15 @@ func (c connections) Collect(out chan<- prometheus.Metric) {
 	out <- prometheus.MustNewConstMetric(requestsOf, prometheus.CounterValue, requests)
 }
 
-// serve answers on a port of its own: /healthz while nginx answers, /readyz while new requests are welcome, /metrics.
-func serve(address string, m *metrics, n *nginx, ready func() bool, failed chan<- error) *http.Server {
+func (m *metrics) handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
+}
+
+// probes answers the kubelet: /healthz while all is well, /readyz while new requests are welcome.
+func probes(alive func() error, ready func() bool) *http.ServeMux {
 	mux := http.NewServeMux()
-	mux.Handle("/metrics", promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{}))
 	mux.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) {
-		if _, err := n.ask("/generation"); err != nil {
+		if err := alive(); err != nil {
 			http.Error(w, err.Error(), http.StatusServiceUnavailable)
 			return
 		}
@@ -89,7 +92,12 @@ func serve(address string, m *metrics, n *nginx, ready func() bool, failed chan<
 		}
 		fmt.Fprintln(w, "ok")
 	})
-	server := &http.Server{Addr: address, Handler: mux, ReadHeaderTimeout: askWithin, IdleTimeout: time.Minute}
+	return mux
+}
+
+// serve answers on a port of its own.
+func serve(address string, handler http.Handler, failed chan<- error) *http.Server {
+	server := &http.Server{Addr: address, Handler: handler, ReadHeaderTimeout: askWithin, IdleTimeout: time.Minute}
 	go func() {
 		if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
 			failed <- err

@@ -2,15 +2,13 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 
 	"devenv.local/ingress/config"
@@ -21,24 +19,24 @@ const (
 	testWithin   = 30 * time.Second
 	effectWithin = 15 * time.Second
 	askWithin    = 2 * time.Second
+	saysAtMost   = 16 << 10 // of what comes from the container of nginx
 )
 
-// nginx is the process that serves, and the folder that holds what it reads.
+// nginx is what the controller sees of it: the folder of certificates that it reads, and the agent beside it, behind a socket.
 type nginx struct {
-	folder string
-	master *exec.Cmd
-	ended  chan error // has the reason, once, when the process is gone
-	http   http.Client
+	certificates string
+	http         http.Client
 }
 
 func newNginx(folder string) (*nginx, error) {
-	for _, name := range []string{"certificates", "body", "proxy", "none"} {
-		if err := os.MkdirAll(filepath.Join(folder, name), 0o700); err != nil {
-			return nil, err
-		}
-	}
-	return &nginx{folder: folder, ended: make(chan error, 1), http: http.Client{Timeout: askWithin}}, nil
+	n := &nginx{certificates: filepath.Join(folder, "certificates")}
+	n.http.Transport = &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", socketOf(folder))
+	}}
+	return n, os.MkdirAll(n.certificates, 0o700)
 }
+
+func socketOf(folder string) string { return filepath.Join(folder, "socket", "agent") }
 
 // refused is nginx's word against a configuration.
 type refused struct{ says string }
@@ -47,35 +45,55 @@ func (r refused) Error() string { return r.says }
 
 // test asks nginx about a configuration and changes nothing. It returns `refused` for one that nginx does not take.
 func (n *nginx) test(ctx context.Context, text string) error {
-	file := filepath.Join(n.folder, "next.conf")
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-		return err
-	}
-	ctx, stop := context.WithTimeout(ctx, testWithin)
-	defer stop()
-	said, err := exec.CommandContext(ctx, "nginx", "-e", "stderr", "-q", "-t", "-c", file).CombinedOutput()
-	var exit *exec.ExitError
-	if errors.As(err, &exit) && ctx.Err() == nil {
-		return refused{lastWords(string(said))}
-	}
+	_, err := n.ask(ctx, testWithin+askWithin, http.MethodPost, "/test", text)
 	return err
 }
 
-// lastWords returns the line of nginx that says why, without its date.
-func lastWords(said string) string {
-	for line := range strings.Lines(said) {
-		if _, why, found := strings.Cut(line, "[emerg] "); found {
-			_, after, _ := strings.Cut(why, ": ")
-			return strings.TrimSpace(after)
-		}
-	}
-	return strings.TrimSpace(said)
+// use puts a configuration into effect and returns once nginx says so. One that nginx refuses changes nothing.
+func (n *nginx) use(ctx context.Context, c config.Config) error {
+	_, err := n.ask(ctx, testWithin+effectWithin+askWithin, http.MethodPut, "/configuration/"+c.Generation, c.Text)
+	return err
 }
 
-// write puts certificates beside the configuration. They are named by content: one that is in use never changes.
+// generation returns which configuration nginx serves; none yet where it is empty.
+func (n *nginx) generation(ctx context.Context) (string, error) {
+	return n.ask(ctx, askWithin, http.MethodGet, "/generation", "")
+}
+
+// status returns nginx's own count of its connections.
+func (n *nginx) status() (string, error) {
+	return n.ask(context.Background(), askWithin, http.MethodGet, "/status", "")
+}
+
+func (n *nginx) ask(ctx context.Context, within time.Duration, method, path, body string) (string, error) {
+	ctx, stop := context.WithTimeout(ctx, within)
+	defer stop()
+	request, err := http.NewRequestWithContext(ctx, method, "http://nginx"+path, strings.NewReader(body))
+	if err != nil {
+		return "", err
+	}
+	answer, err := n.http.Do(request)
+	if err != nil {
+		return "", err
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(answer.Body, saysAtMost))
+	said := strings.TrimSpace(string(text))
+	switch {
+	case err != nil:
+		return "", err
+	case answer.StatusCode == http.StatusUnprocessableEntity:
+		return "", refused{said}
+	case answer.StatusCode != http.StatusOK:
+		return "", fmt.Errorf("nginx: %s: %s", answer.Status, said)
+	}
+	return said, nil
+}
+
+// write puts certificates where nginx reads them. They are named by content: one that is in use never changes.
 func (n *nginx) write(certificates map[string]*model.Certificate) error {
 	for name, c := range certificates {
-		file := filepath.Join(n.folder, "certificates", name+".pem")
+		file := filepath.Join(n.certificates, name+".pem")
 		if _, err := os.Stat(file); err == nil {
 			continue
 		}
@@ -91,76 +109,10 @@ func (n *nginx) write(certificates map[string]*model.Certificate) error {
 
 // forget removes the certificates that are used no more.
 func (n *nginx) forget(used map[string]*model.Certificate) {
-	files, _ := filepath.Glob(filepath.Join(n.folder, "certificates", "*"))
+	files, _ := filepath.Glob(filepath.Join(n.certificates, "*"))
 	for _, file := range files {
 		if used[strings.TrimSuffix(filepath.Base(file), ".pem")] == nil {
 			_ = os.Remove(file)
 		}
 	}
-}
-
-// use puts a tested configuration into effect and returns once nginx says so.
-func (n *nginx) use(ctx context.Context, c config.Config) error {
-	file := filepath.Join(n.folder, "nginx.conf")
-	if err := os.WriteFile(file+".new", []byte(c.Text), 0o600); err != nil {
-		return err
-	}
-	if err := os.Rename(file+".new", file); err != nil {
-		return err
-	}
-	if n.master == nil {
-		if err := n.start(file); err != nil {
-			return err
-		}
-	} else if err := n.master.Process.Signal(syscall.SIGHUP); err != nil {
-		return err
-	}
-	end := time.Now().Add(effectWithin)
-	for {
-		said, err := n.ask("/generation")
-		if err == nil && said == c.Generation {
-			return nil
-		}
-		if time.Now().After(end) || ctx.Err() != nil {
-			return fmt.Errorf("nginx did not take configuration %s in time: it says %q, %v", c.Generation, said, err)
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
-}
-
-func (n *nginx) start(file string) error {
-	n.master = exec.Command("nginx", "-e", "stderr", "-c", file)
-	n.master.Stdout, n.master.Stderr = os.Stdout, os.Stderr
-	if err := n.master.Start(); err != nil {
-		return err
-	}
-	go func() { n.ended <- n.master.Wait() }()
-	return nil
-}
-
-// ask returns nginx's answer on its own port.
-func (n *nginx) ask(path string) (string, error) {
-	request, err := http.NewRequest(http.MethodGet, fmt.Sprintf("http://127.0.0.1:%d%s", config.StatusPort, path), nil)
-	if err != nil {
-		return "", err
-	}
-	request.Close = true // an answer of the newest workers, not of those who hold an old connection
-	answer, err := n.http.Do(request)
-	if err != nil {
-		return "", err
-	}
-	defer answer.Body.Close()
-	text, err := io.ReadAll(answer.Body)
-	return string(text), err
-}
-
-// quit lets nginx finish what it has begun.
-func (n *nginx) quit() error {
-	if n.master == nil {
-		return nil
-	}
-	if err := n.master.Process.Signal(syscall.SIGQUIT); err != nil {
-		return err
-	}
-	return <-n.ended
 }

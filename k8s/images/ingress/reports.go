@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	core "k8s.io/api/core/v1"
@@ -27,11 +28,13 @@ const tellAgain = 30 * time.Minute
 // Writing where hundreds of Ingresses are served must not keep the next change of one of them waiting.
 const writtenAtOnce = 10
 
-// reports tells people: Events for what is wrong, the status of Ingresses for where they are served.
+// reports tells people: Events for what is wrong, the status of Ingresses for where they are served. Of several replicas one
+// does.
 type reports struct {
 	client   kubernetes.Interface
 	recorder record.EventRecorder
 	service  model.Key // whose address is that of the Ingresses
+	leads    atomic.Bool
 	told     map[model.Problem]time.Time
 }
 
@@ -39,7 +42,7 @@ func newReports(ctx context.Context, client kubernetes.Interface, service model.
 	broadcaster := record.NewBroadcaster(record.WithContext(ctx))
 	broadcaster.StartRecordingToSink(&corev1.EventSinkImpl{Interface: client.CoreV1().Events("")})
 	recorder := broadcaster.NewRecorder(scheme.Scheme, core.EventSource{Component: "ingress-nginx-controller"})
-	return &reports{client, recorder, service, map[model.Problem]time.Time{}}
+	return &reports{client: client, recorder: recorder, service: service}
 }
 
 // tell makes an Event of each problem that is new, and of an old one now and then.
@@ -47,7 +50,7 @@ func (r *reports) tell(problems []model.Problem) {
 	now := map[model.Problem]time.Time{}
 	for _, p := range problems {
 		now[p] = r.told[p]
-		if time.Since(now[p]) < tellAgain {
+		if !r.leads.Load() || time.Since(now[p]) < tellAgain {
 			continue
 		}
 		version := core.SchemeGroupVersion.String()
@@ -66,6 +69,9 @@ func (r *reports) tell(problems []model.Problem) {
 
 // addresses writes where the Ingresses are served: the address of our own Service, none while it has none.
 func (r *reports) addresses(ctx context.Context, ingresses []*networking.Ingress, w *watch) error {
+	if !r.leads.Load() {
+		return nil
+	}
 	service, err := w.all.Core().V1().Services().Lister().Services(r.service.Namespace).Get(r.service.Name)
 	if err != nil {
 		return nil // no Service, no address to tell

@@ -212,12 +212,7 @@ def test_an_upgraded_connection_carries_bytes_both_ways(ingress: Ingress) -> Non
 
 
 def test_the_status_of_an_ingress_is_the_address_of_the_service(ingress: Ingress) -> None:
-    service = ("-n", OWN, "service", "ingress-nginx-controller")
-    addresses = "jsonpath={.status.loadBalancer.ingress[*].ip}"
-    if not ingress.env.kubectl("get", *service, "-o", addresses):
-        patch = f'{{"status": {{"loadBalancer": {{"ingress": [{{"ip": "{ingress.address}"}}]}}}}}}'
-        ingress.env.kubectl("patch", *service, "--subresource=status", "--type=merge", "-p", patch)
-    wanted = ingress.env.kubectl("get", *service, "-o", addresses)
+    wanted = ingress.given()
     ingress.serve(ingress_object("status", ["a.test Prefix / s1"]))
-    eventually(lambda: ingress.env.kubectl("-n", NAMESPACE, "get", "ingress", "status", "-o", addresses) == wanted)
+    eventually(lambda: ingress.status("status") == wanted)
     assert wanted in ingress.env.kubectl("-n", OWN, "get", "ingress", "somabrain-ingress", "-o", "wide")

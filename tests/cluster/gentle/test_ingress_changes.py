@@ -1,6 +1,5 @@
 """The ingress while things change or are wrong: nothing that was fine stops being served, and people are told."""
 
-import json
 import time
 
 from tests.cluster.environment import Environment
@@ -145,19 +144,3 @@ def test_health_and_metrics_are_on_a_port_of_their_own(ingress: Ingress) -> None
     assert seen['ingress_nginx_connections{state="active"}'] >= 1
     assert seen["ingress_nginx_requests_total"] > 0
     assert seen[DONE] > 0
-
-
-def test_nginx_is_started_again_where_it_ends_by_itself(ingress: Ingress) -> None:
-    def restarts() -> int:
-        pod = json.loads(ingress.env.kubectl("-n", OWN, "get", "pod", ingress.pod(), "-o", "json"))
-        return int(pod["status"]["containerStatuses"][0]["restartCount"])
-
-    before = restarts()
-    # A moment later, so that kubectl's own way into the container is not cut.
-    kill = "{ sleep 0.3; kill $(cat /run/ingress/nginx.pid); } >/dev/null 2>&1 &"
-    ingress.env.kubectl("-n", OWN, "exec", ingress.pod(), "--", "sh", "-c", kill)
-    eventually(lambda: restarts() == before + 1)
-    # The pod's own word: the Deployment's comes later.
-    ingress.env.kubectl("-n", OWN, "wait", "--for=condition=Ready", f"pod/{ingress.pod()}", "--timeout=60s")
-    ingress.serve(ingress_object("again", ["a.test Prefix / s1"]))
-    assert ingress.reached("a.test") == "s1"

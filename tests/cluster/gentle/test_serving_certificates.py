@@ -1,12 +1,8 @@
-"""HTTPS end to end: the environment's own authority, and a certificate of an ACME authority through cert-manager."""
+"""HTTPS end to end, with a certificate of the environment's own authority."""
 
 import json
-import shutil
-import time
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -14,40 +10,11 @@ from devenv.certificates import x509
 from devenv.certificates.x509 import Pair
 from devenv.system import state
 from devenv.system.state import Folder
-from tests.cluster.environment import CHECKOUT, FIRST_UP_S, Environment
-from tests.cluster.shared import Shared
+from tests.cluster.environment import Environment
+from tests.cluster.https import HOST, NAMESPACE, SECRET, answers, certificate, curl, is_served, with_own_certificate
 from tests.waiting import eventually
 
-NAMESPACE, HOST, SECRET = "ingress-nginx", "somabrain.internal", "somabrain-tls"
-DIRECTORY = "https://pebble.pebble.svc:14000/dir"
 SECRET_RESOURCE = f"/api/v1/namespaces/{NAMESPACE}/secrets/{SECRET}"
-
-
-def curl(stack: Environment, *options: str) -> str:
-    """Ask as the runbook does, without -k; return what came back, or curl's word for why nothing did."""
-    port = stack.ports["https"]
-    words = f"--resolve {HOST}:{port}:127.0.0.1 https://{HOST}:{port}/health"
-    for _ in range(20):
-        told = stack.shell(f"curl -sS --max-time 10 {' '.join(options)} {words} 2>&1 || true")
-        if not told.startswith("{") or answers(told):
-            break
-        time.sleep(0.5)  # a store was slow to answer the service
-    return told
-
-
-def answers(told: str) -> bool:
-    return told.startswith("{") and json.loads(told)["ok"] is True
-
-
-def certificate(stack: Environment) -> dict[str, Any]:
-    return dict(json.loads(stack.run("tls", "status", "-o", "json").stdout))
-
-
-def is_served(stack: Environment, within_s: float = 30) -> bool:
-    end = time.monotonic() + within_s
-    while not (seen := certificate(stack)["served"]) and time.monotonic() < end:
-        time.sleep(0.5)
-    return bool(seen)
 
 
 def tells(stack: Environment, what: str) -> int:
@@ -70,11 +37,7 @@ def put(stack: Environment, pair: Pair, folder: Path) -> None:
 
 @pytest.fixture
 def stack(stack: Environment) -> Environment:
-    """The stack with a certificate of the environment's own authority, whoever issued the last test's."""
-    seen = certificate(stack)
-    if seen["issuer"] != "local" or not seen["served"]:
-        stack.fine("tls", "up")
-    return stack
+    return with_own_certificate(stack)
 
 
 def test_the_runbooks_request_is_answered_without_k_once_the_settings_are_exported(stack: Environment) -> None:
@@ -190,127 +153,6 @@ def test_the_runbooks_script_ends_with_an_answer_over_https(stack: Environment) 
     assert "somabrain-ingress" in told
     assert answers(told.splitlines()[-1])
     assert HOST not in Path("/etc/hosts").read_text()
-
-
-@pytest.fixture(scope="module")
-def pebble(shared: Shared, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Let's Encrypt's test authority inside the cluster; the path of whom its own certificate is signed by."""
-    shared.heal()
-    stack = shared.env
-    folder, now = tmp_path_factory.mktemp("pebble"), datetime.now(UTC)
-    name = "pebble.pebble.svc"
-    root = x509.new_authority("pebble", name, now)
-    own = x509.issue(root, name, now)
-    for file, text in (("ca.crt", root.certificate), ("own.crt", own.certificate), ("own.key", own.key)):
-        state.write(folder / file, text)
-    files = (f"--cert={folder / 'own.crt'}", f"--key={folder / 'own.key'}")
-    stack.kubectl("create", "namespace", "pebble")
-    stack.kubectl("-n", "pebble", "create", "secret", "tls", "pebble-tls", *files)
-    source = CHECKOUT / "tests/projects/pebble"
-    target = stack.root / "k8s/images/pebble"
-    shutil.copytree(source / "image", target)
-    (stack.root / "k8s/overlays/dev/pebble.yaml").write_text((source / "pebble.yaml").read_text())
-    changes = (
-        (
-            "pyproject.toml",
-            "[tool.devenv.forwards.api]",
-            '[tool.devenv.images.pebble]\nbuild = "k8s/images/pebble"\n\n',
-        ),
-        ("k8s/overlays/dev/kustomization.yaml", "patches:", "  - pebble.yaml\n"),
-    )
-    for file, before, added in changes:
-        stack.edit(file, before, added + before)
-    resolve(stack, f"rewrite name {HOST} ingress-nginx-controller.ingress-nginx.svc.cluster.local")
-    stack.fine("up", within_s=FIRST_UP_S)
-    shared.keep()
-    yield folder / "ca.crt"
-    for file, before, added in changes:
-        stack.edit(file, added + before, before)
-    (stack.root / "k8s/overlays/dev/pebble.yaml").unlink()
-    shutil.rmtree(target)
-    shared.keep()
-    stack.kubectl("delete", "namespace", "pebble")
-    stack.fine("up")
-
-
-def resolve(stack: Environment, line: str) -> None:
-    """Teach the cluster's DNS where the host is, as a public one would know."""
-    found = json.loads(stack.kubectl("-n", "kube-system", "get", "configmap", "coredns", "-o", "json"))
-    text = found["data"]["Corefile"].replace("    ready\n", f"    ready\n    {line}\n", 1)
-    stack.kubectl("-n", "kube-system", "patch", "configmap", "coredns", "-p", json.dumps({"data": {"Corefile": text}}))
-    stack.kubectl("-n", "kube-system", "rollout", "restart", "deployment/coredns")
-    stack.kubectl("-n", "kube-system", "rollout", "status", "deployment/coredns")
-
-
-def restart_pebble(stack: Environment, before: str, after: str) -> None:
-    stack.edit("k8s/overlays/dev/pebble.yaml", before, after)
-    stack.fine("up")
-
-
-def issued(stack: Environment, authority: Path) -> tuple[str, ...]:
-    """Have Pebble issue the certificate, and return the words that did."""
-    words = ("tls", "up", "--issuer", DIRECTORY, "--ca-bundle", str(authority), "--timeout", "3m")
-    # Pebble keeps its accounts in memory: the first request after its restart may meet one that it has forgotten.
-    if stack.run(*words, within_s=FIRST_UP_S).returncode:
-        stack.fine(*words)
-    return words
-
-
-def test_an_acme_authority_issues_over_a_challenge_through_our_ingress(stack: Environment, pebble: Path) -> None:
-    words = issued(stack, pebble)
-    assert is_served(stack)
-    seen = certificate(stack)
-    assert seen["issuer"] == DIRECTORY
-    assert "Pebble Intermediate" in seen["certificate"]["signer"]
-    # The whole chain: the ingress serves the intermediate too, and the client knows Pebble's root and nothing else.
-    root = pebble.with_name("root.crt")
-    management = "/api/v1/namespaces/pebble/services/https:pebble:15000/proxy"
-    root.write_text(stack.kubectl("get", "--raw", f"{management}/roots/0"))
-    assert answers(curl(stack, "--cacert", str(root)))
-    assert "SSL certificate problem" in curl(stack)
-    access = stack.kubectl("-n", NAMESPACE, "logs", "deployment/ingress-nginx-controller").splitlines()
-    asked = [line for line in access if "LetsEncrypt-Pebble-VA" in line and "/.well-known/acme-challenge/" in line]
-    assert any('HTTP/1.1" 200' in line and HOST in line for line in asked)
-    # cert-manager renews it; devenv has nothing to do with it any more.
-    assert stack.plan() == ""
-    again = stack.run(*words)
-    assert again.returncode == 0
-    assert "certificate" not in again.stderr
-
-
-def test_the_controllers_do_with_the_rights_that_they_have(stack: Environment, pebble: Path) -> None:
-    issued(stack, pebble)
-    said = stack.kubectl("-n", "cert-manager", "logs", "deployment/cert-manager")
-    # In the API server's words; that an authority's policy forbids a name is another matter.
-    assert "is forbidden: User" not in said
-    can = stack.kubectl("auth", "can-i", "--list", "--as=system:serviceaccount:cert-manager:cert-manager")
-    assert "*.*" not in can
-
-
-def test_what_the_authority_refuses_is_told_at_once_and_the_old_certificate_stays(
-    stack: Environment, pebble: Path
-) -> None:
-    before = certificate(stack)["certificate"]["sha256"]
-    blocked = '"httpPort": 80, "domainBlocklist": ["somabrain.internal"]'
-    restart_pebble(stack, '"httpPort": 80', blocked)
-    words = ("tls", "up", "--issuer", DIRECTORY, "--ca-bundle", str(pebble))
-    refused = stack.run(*words)
-    if "accountDoesNotExist" in refused.stderr:  # Pebble keeps its accounts in memory, and was just restarted
-        refused = stack.run(*words)
-    assert refused.returncode == 1
-    assert "somabrain.internal is a forbidden domain" in refused.stderr
-    assert "describe certificate/somabrain-tls" in refused.stderr
-    assert certificate(stack)["certificate"]["sha256"] == before
-    assert answers(curl(stack))
-    restart_pebble(stack, blocked, '"httpPort": 80')
-
-
-def test_an_authority_that_cannot_be_reached_is_told_when_time_is_up(stack: Environment, pebble: Path) -> None:
-    nobody = DIRECTORY.replace("pebble.pebble", "nobody.pebble")
-    late = stack.run("tls", "up", "--issuer", nobody, "--ca-bundle", str(pebble), "--timeout", "30s")
-    assert late.returncode == 3
-    assert "Failed to register ACME account" in late.stderr
-    assert "no such host" in late.stderr
 
 
 def test_down_leaves_no_certificate_request_or_authority_and_up_makes_it_anew(stack: Environment) -> None:

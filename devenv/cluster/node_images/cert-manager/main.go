@@ -1,7 +1,8 @@
 // cert-manager's controllers for ACME, and their HTTP-01 solver, in one program.
 //
 // The module serves the packages of its controllers, not its commands. This one runs what a certificate of an ACME
-// authority takes and nothing else; cert-manager starts the same image as the solver, with -token and its like.
+// authority takes, be it requested by a Certificate or by an Ingress's annotation, and nothing else; cert-manager starts the
+// same image as the solver, with -token and its like.
 package main
 
 import (
@@ -15,6 +16,7 @@ import (
 	"github.com/cert-manager/cert-manager/pkg/controller"
 	_ "github.com/cert-manager/cert-manager/pkg/controller/acmechallenges"
 	_ "github.com/cert-manager/cert-manager/pkg/controller/acmeorders"
+	_ "github.com/cert-manager/cert-manager/pkg/controller/certificate-shim/ingresses"
 	_ "github.com/cert-manager/cert-manager/pkg/controller/certificaterequests/acme"
 	_ "github.com/cert-manager/cert-manager/pkg/controller/certificaterequests/approver"
 	_ "github.com/cert-manager/cert-manager/pkg/controller/certificates/issuing"
@@ -74,6 +76,7 @@ func options(namespace, image string) controller.ContextOptions {
 	o.CertificateRequestMaximumBackoffDuration = 32 * time.Hour
 	o.CopiedAnnotationPrefixes = []string{"*", "-kubectl.kubernetes.io/", "-fluxcd.io/", "-argocd.argoproj.io/"}
 	o.DefaultIssuerKind, o.DefaultIssuerGroup = "Issuer", "cert-manager.io"
+	o.DefaultAutoCertificateAnnotations = []string{"kubernetes.io/tls-acme"}
 	o.MaxConcurrentChallenges = 60
 	return o
 }

@@ -26,12 +26,10 @@ const (
 	WantedFiles = 2 * connections
 )
 
-// Machine is what the configuration needs to know of where it runs.
+// Machine is what the configuration needs to know of where it runs. Its processes and files nginx is told when it starts.
 type Machine struct {
 	Controller         string
 	Folder             string
-	Workers            int
-	OpenFiles          uint64 // of a worker
 	Resolvers          string
 	DefaultCertificate string
 }
@@ -107,7 +105,7 @@ func names(host string) string {
 
 // Certificates returns a configuration that only loads certificates, to hear whether nginx takes them.
 func Certificates(folder string, certificates []*model.Certificate) string {
-	lines := []string{"pid " + folder + "/nginx.pid;", "error_log stderr;", "events {}", "http {", "access_log off;"}
+	lines := []string{"error_log stderr;", "events {}", "http {", "access_log off;"}
 	for _, kind := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
 		lines = append(lines, fmt.Sprintf("%s_temp_path %s/none;", kind, folder))
 	}

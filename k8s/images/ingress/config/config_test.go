@@ -9,7 +9,7 @@ import (
 	"devenv.local/ingress/model"
 )
 
-var machine = Machine{Controller: "c", Folder: "/run/ingress", Workers: 2, OpenFiles: 4096, Resolvers: "10.96.0.10", DefaultCertificate: "own"}
+var machine = Machine{Controller: "c", Folder: "/run/ingress", Resolvers: "10.96.0.10", DefaultCertificate: "own"}
 
 func to(path, upstream string, exact bool) model.Path {
 	return model.Path{Path: path, Exact: exact, Target: model.Target{Upstream: upstream}}
@@ -199,10 +199,7 @@ func TestResolversAndTheClustersDomainAreThoseOfThePod(t *testing.T) {
 	}
 }
 
-func TestAWorkerMayOpenAsManyFilesAsTheMachineLetsIt(t *testing.T) {
-	if text := render(); !strings.Contains(text, "\nworker_rlimit_nofile 4096;\n") {
-		t.Error(text)
-	}
+func TestAWorkerWantsTwoFilesForEachConnection(t *testing.T) {
 	if WantedFiles < 2*connections {
 		t.Error("a connection to a client and one to its backend are two files")
 	}
