@@ -3,8 +3,9 @@
 #
 # `setup.sh go` installs Go alone, where there is none; `setup.sh programs` all that needs no Docker.
 #
-# It touches the project's .venv, the cache folder (${XDG_CACHE_HOME:-~/.cache}/devenv) and, where it is root on
-# Debian or Ubuntu, these packages: docker.io iptables debootstrap python3-venv. Nothing else.
+# It touches the project's .venv, the byte code of devenv/ (__pycache__), the cache folder
+# (${XDG_CACHE_HOME:-~/.cache}/devenv) and, where it is root on Debian or Ubuntu, these packages: docker.io iptables
+# debootstrap python3-venv. Nothing else.
 set -euo pipefail
 
 KIND=v0.33.0
@@ -28,12 +29,14 @@ main() {
 		;;
 	programs)
 		virtual_environment
+		byte_code
 		cluster_programs
 		return
 		;;
 	esac
 	docker_daemon
 	virtual_environment
+	byte_code
 	builders
 	cluster_programs
 	say "ready: . .venv/bin/activate && devenv up"
@@ -174,6 +177,11 @@ virtual_environment() {
 	quiet pip .venv/bin/pip install --require-hashes --requirement requirements.lock
 	quiet pip .venv/bin/pip install --no-deps --no-build-isolation --editable .
 	printf '%s' "$wanted" >"$stamp"
+}
+
+# Where Python is told to write none (PYTHONDONTWRITEBYTECODE), each command would compile all of devenv first.
+byte_code() {
+	quiet pip .venv/bin/python -m compileall -q devenv
 }
 
 find_python() {

@@ -1,9 +1,12 @@
 """The forwards as commands see them."""
 
+import asyncio
 import fcntl
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from threading import Timer
@@ -11,7 +14,9 @@ from threading import Timer
 import pytest
 
 from devenv.cli import output
-from devenv.forwarder.__main__ import hold
+from devenv.forwarder import __main__ as process
+from devenv.forwarder.__main__ import hold, listening
+from devenv.forwarder.connection import LINGER_NONE
 from devenv.forwarder.spec import LOST, ForwardSpec, ForwardStatus, Pod, ProcessSpec
 from devenv.project.schema import Project
 from devenv.reconcile import forwards
@@ -115,6 +120,36 @@ def test_a_stranger_on_either_loopback_address_has_the_port(family: socket.Addre
         assert not is_free(port)
         assert f"port {port} of forward x is in use" in taken_ports([ForwardSpec("x", port, "n", "s")])[0]
     assert is_free(port)
+
+
+@contextmanager
+def client() -> Iterator[tuple[socket.socket, int]]:
+    """Yield a client's connection, and its port; its end leaves nothing behind."""
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as made:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_NONE)
+        with server.accept()[0]:
+            yield made, made.getsockname()[1]
+
+
+def test_a_port_that_the_kernel_has_given_to_a_client_is_waited_for() -> None:
+    async def scenario() -> None:
+        with client() as (connection, port):
+            assert is_free(port)  # nobody listens there
+            waiting = asyncio.create_task(listening(replace(SPEC, local_port=port), asyncio.Protocol))
+            await asyncio.sleep(0.3)
+            assert not waiting.done()
+            connection.close()
+            listener = await waiting
+            assert listener.port == port
+            listener.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_port_that_stays_taken_ends_the_process_with_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "TAKEN_FOR_S", 0.2)
+    with client() as (_, port), pytest.raises(SystemExit, match=f"web: port {port}: Address already in use"):
+        asyncio.run(listening(replace(SPEC, local_port=port), asyncio.Protocol))
 
 
 def test_the_holder_of_a_port_is_named_without_its_arguments() -> None:

@@ -33,6 +33,10 @@ def test_what_a_verb_is_made_of_loads_a_heavy_library_only_where_it_is_used() ->
     assert not (HEAVY - {"yaml"} | {"rich"}) & libraries(verbs + "from devenv.reconcile import environment")
 
 
+def test_what_matches_patterns_is_loaded_only_for_a_pattern() -> None:
+    assert "pathspec" not in libraries("import devenv.project.sources")
+
+
 def test_data_is_printed_without_the_library_for_progress_and_errors() -> None:
     status = "Status('n', 'n', 'RUNNING', True, [], [], [], '')"
     printed = f"output.status({status}, True); output.status({status}, False); output.steps([]); output.as_json([])"

@@ -12,6 +12,15 @@ WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
 AUDIT = (ROOT / "scripts/audit.sh").read_text()
 
 
+# What a job may change beyond reading; none in any other.
+WRITES = {
+    "images": {"packages", "id-token", "attestations"},
+    "staging": {"id-token"},
+    "production": {"id-token"},
+    "release": {"contents"},
+}
+
+
 def tracked(pattern: str) -> set[str]:
     argv = ["git", "ls-files", "--", pattern]
     return set(subprocess.run(argv, cwd=ROOT, check=True, capture_output=True, text=True).stdout.split())
@@ -50,8 +59,24 @@ def test_no_job_has_more_rights_than_it_names() -> None:
         assert workflow["permissions"] == {}
         for name, job in workflow["jobs"].items():
             writes = {right for right, grant in job["permissions"].items() if grant == "write"}
-            allowed = {"images": {"packages"}, "staging": {"id-token"}, "production": {"id-token"}}
+            allowed = {
+                "images": {"packages", "id-token", "attestations"},
+                "staging": {"id-token"},
+                "production": {"id-token"},
+            }
             assert writes <= allowed.get(name, {"contents"} if name == "release" else set()), name
+
+
+def test_every_image_that_was_pushed_is_attested_by_its_digest(tmp_path: Path) -> None:
+    steps = yaml.safe_load((ROOT / ".github/workflows/release.yml").read_text())["jobs"]["images"]["steps"]
+    (attest,) = (n for n, step in enumerate(steps) if "attest-build-provenance" in step.get("uses", ""))
+    file, naming = steps[attest]["with"]["subject-checksums"], steps[attest - 1]
+    assert naming["env"] == {"REFERENCES": "${{ steps.push.outputs.references }}"}
+    references = [f"ghcr.io/o/r/{name}@sha256:{name.encode().hex():0>64}" for name in ("somabrain", "postgres")]
+    variables = {**os.environ, "REFERENCES": " ".join(references)}
+    subprocess.run(["bash", "-euo", "pipefail", "-c", naming["run"]], cwd=tmp_path, env=variables, check=True)
+    lines = [line.split("  ") for line in (tmp_path / file).read_text().splitlines()]
+    assert [f"{name}@sha256:{digest}" for digest, name in lines] == references
 
 
 def test_every_lock_and_every_go_module_that_is_shipped_is_audited() -> None:

@@ -1,5 +1,6 @@
 """The verbs of the command line: read the options, call one function, pick the exit code."""
 
+import gc
 import os
 import signal
 import subprocess
@@ -302,9 +303,15 @@ added(Panel.machine, "doctor", " -o json", machine.doctor)
 added(Panel.machine, "completion", " bash", completion.completion)
 
 
+# How many objects are made before Python looks for garbage. A command leaves hardly any, and with 700, Python's own
+# number, a tenth of the time went to looking for it.
+OBJECTS = 50_000
+
+
 def main() -> None:
     """Run the command line. Errors that a user can act on are shown as they are; bugs keep their traceback."""
     code: Any = 0
+    gc.set_threshold(OBJECTS)
     sys.excepthook = fault
     threading.excepthook = lambda seen: fault(seen.exc_type, seen.exc_value, seen.exc_traceback)
     # What ends a job of a CI is to leave as little behind as Ctrl-C.
@@ -334,9 +341,9 @@ def fault(kind: type[BaseException], error: BaseException | None, trace: "Traceb
 
 
 def leave(code: int) -> None:
-    """Exit, without waiting for threads whose work was cancelled."""
+    """Exit at once: neither are threads waited for whose work was cancelled, nor is all taken apart that Python made,
+    which takes it a tenth of a command's time.
+    """
     sys.stdout.flush()
     sys.stderr.flush()
-    if threading.active_count() > 1:
-        os._exit(code)
-    sys.exit(code)
+    os._exit(code)

@@ -5,6 +5,7 @@ Started as `python -m devenv.forwarder FOLDER` by reconcile/forwards.py; alive m
 
 import asyncio
 import ctypes
+import errno
 import fcntl
 import json
 import os
@@ -13,6 +14,7 @@ import signal
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -27,12 +29,13 @@ from devenv.forwarder.listener import Listener
 from devenv.forwarder.loadbalancer import Balancer
 from devenv.forwarder.polling import BusyPoll
 from devenv.forwarder.routes import NodeRoute
-from devenv.forwarder.spec import LOOK, STOP, ProcessSpec
+from devenv.forwarder.spec import LOOK, STOP, ForwardSpec, ProcessSpec
 from devenv.forwarder.watch import Watch
 
 AGAIN_S = 1.0  # before a task that failed is started again
 TIDY_S = 5.0
 OPEN_MAX = 10240  # what macOS lets a process open (sys/syslimits.h), though it says that there is no limit
+TAKEN_FOR_S, PAUSE_S = 10.0, 0.1  # a port, and between two looks at it
 LOOKS_FOR_S = 2.0  # longer than who looks whether the lock is taken has it
 
 
@@ -63,7 +66,7 @@ class Process:
         for one in self.spec.forwards:
             forward = Forward(one, route, slices[one.namespace], log, self.node)
             client = partial(Client, forward, self.tasks)
-            self.listeners.append(Listener(one.local_port, client, log))
+            self.listeners.append(await listening(one, client))
             log(f"{one.name}: 127.0.0.1:{one.local_port} -> service {one.service}, route {route.name}")
             self.forwards.append(forward)
             self.tasks.add(loop.create_task(self.supervise(forward)))
@@ -102,6 +105,24 @@ class Process:
             json.dumps({"pid": os.getpid(), "forwards": [f.status().to_json() for f in self.forwards]}).encode()
         )
         writer.close()
+
+
+async def listening(one: ForwardSpec, client: Callable[[], asyncio.BaseProtocol]) -> Listener:
+    """Listen on a forward's port. Raise SystemExit where it stays taken.
+
+    The kernel may have given it to a client, whose connection ends soon (ip(7), "ip_local_port_range").
+    """
+    end, told = time.monotonic() + TAKEN_FOR_S, False
+    while True:
+        try:
+            return Listener(one.local_port, client, log)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or time.monotonic() > end:
+                raise SystemExit(f"{one.name}: port {one.local_port}: {error.strerror}") from None
+        if not told:
+            log(f"{one.name}: port {one.local_port} is in use; waiting for up to {TAKEN_FOR_S:g} s")
+            told = True
+        await asyncio.sleep(PAUSE_S)
 
 
 async def serve(folder: Path) -> None:

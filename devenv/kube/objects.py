@@ -2,7 +2,7 @@
 
 import json
 from base64 import b64encode
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
@@ -43,6 +43,8 @@ FIRST = (
     "Namespace", "CustomResourceDefinition", "PriorityClass", "StorageClass", "ServiceAccount", "ClusterRole", "Role",
     "ClusterRoleBinding", "RoleBinding", "Secret", "ConfigMap", "PersistentVolumeClaim", "Service",
 )  # fmt: skip
+# n, r and p as RFC 7914 names them for interactive use: some 50 ms for each guess.
+COST = {"n": 2**14, "r": 8, "p": 1}
 # kubectl's own short names (kubectl api-resources).
 SHORT = {
     "deploy": "deployment", "sts": "statefulset", "ds": "daemonset", "svc": "service", "cm": "configmap",
@@ -258,8 +260,13 @@ def config_hash(obj: Object) -> str:
     """Return the hash of what pods read. That of a Secret is slow: who may look at pods is not to guess it."""
     if obj.kind != "Secret":
         return of_value(obj.raw)
-    # n, r and p as RFC 7914 names them for interactive use: some 50 ms for each guess.
-    return scrypt(json.dumps(obj.raw, sort_keys=True).encode(), salt=str(obj.id).encode(), n=2**14, r=8, p=1).hex()[:32]
+    text, salt = hashed_text(obj)
+    return scrypt(text, salt=salt, **COST).hex()[:32]
+
+
+def hashed_text(obj: Object) -> tuple[bytes, bytes]:
+    """Return what the hash of a Secret is made of, and its salt."""
+    return json.dumps(obj.raw, sort_keys=True).encode(), str(obj.id).encode()
 
 
 def service_port(service: Object, port: int) -> Document | None:
@@ -291,11 +298,16 @@ def in_order(objects: Iterable[Object]) -> list[Object]:
     return sorted(objects, key=key)
 
 
-def prepared(objects: Iterable[Object], environment: str = "") -> list[Object]:
-    """Return the objects as we apply them, in that order; pods follow what the ConfigMaps and Secrets hold."""
+def prepared(
+    objects: Iterable[Object], environment: str = "", hashed: Callable[[Object], str] = config_hash
+) -> list[Object]:
+    """Return the objects as we apply them, in that order; pods follow what the ConfigMaps and Secrets hold.
+
+    `hashed` is `config_hash`, or knows what that returns.
+    """
     found = [with_data(obj) for obj in in_order(objects)]
     read = {id_ for obj in found if obj.runs or obj.is_custom for id_ in obj.references}
     asked = [o for o in found if o.id in read]
     with ThreadPoolExecutor() as pool:  # those of Secrets take their time, and hold no lock meanwhile
-        hashes = dict(zip((o.id for o in asked), pool.map(config_hash, asked), strict=True))
+        hashes = dict(zip((o.id for o in asked), pool.map(hashed, asked), strict=True))
     return [o.with_config_hash(hashes).claimed(environment) for o in found]

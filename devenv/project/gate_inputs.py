@@ -5,15 +5,18 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePath, PurePosixPath
-
-from pathspec import GitIgnoreSpec
+from typing import TYPE_CHECKING
 
 from devenv.errors import UsageError
 from devenv.images.graph import IGNORED
 from devenv.project.schema import Gate
 from devenv.system.digest import digest
 
+if TYPE_CHECKING:
+    from pathspec import GitIgnoreSpec
+
 WILD = frozenset("*?[")
+ALL = "**"  # all that is below a folder, which needs no library to tell
 SKIPPED = frozenset({*IGNORED, ".git"})  # what is made beside files, and decides nothing
 
 
@@ -38,10 +41,12 @@ class Pattern:
         below = path.relative_to(self.base)
         if SKIPPED & {*below.parts}:
             return False
-        return not self.rest or bool(below.parts and self._spec.match_file(str(below)))
+        return not self.rest or bool(below.parts and (self.rest == ALL or self._spec.match_file(str(below))))
 
     @cached_property
-    def _spec(self) -> GitIgnoreSpec:
+    def _spec(self) -> "GitIgnoreSpec":
+        from pathspec import GitIgnoreSpec
+
         return GitIgnoreSpec.from_lines([f"/{self.rest}"])
 
     def files(self) -> Iterator[Path]:

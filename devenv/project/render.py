@@ -1,16 +1,22 @@
 """The texts of the manifests: files as they stand, folders by kustomize, charts by Helm, and what a command prints."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
 from devenv.errors import CannotRun, CommandFailed, DevenvError, UsageError
 from devenv.project.inputs import Chart, Input, Printed
 from devenv.project.settings import Settings
-from devenv.system import process
+from devenv.system import process, state
+from devenv.system.state import Folder
 
 KUSTOMIZATION = ("kustomization.yaml", "kustomization.yml", "Kustomization")  # as kustomize itself looks for it
 MANIFEST_SUFFIXES = (".yaml", ".yml", ".json")  # as kubectl apply -f takes them of a folder
+# Google's kubectl asks the cluster of the person's kubeconfig, for up to 5 s, before it renders: nothing listens there.
+NO_CLUSTER = ("--server", "http://127.0.0.1:0")
+# Go's memory is not collected in a program that ends at once, unless it takes much: a quarter of its processor's time.
+UNCOLLECTED = {"GOGC": "off", "GOMEMLIMIT": "512MiB"}
 PRINTED_WITHIN_S = 120.0  # a command may be a program that is compiled first
 HELM = (
     "helm: not found on PATH, and the manifests have a chart\n"
@@ -36,6 +42,11 @@ def texts(settings: Settings, one: Input) -> dict[str, str]:
     return {str(file): text_of(file) for file in found}
 
 
+def runtime(settings: Settings) -> Folder:
+    """Return the runtime folder of the environment, be it there or not."""
+    return state.folder(settings.project.name, settings.project.context, settings.project.namespace)
+
+
 def is_manifest(file: Path) -> bool:
     """Whether a name in the folder is that of a manifest; a link to nothing is one, which cannot be read."""
     return file.suffix in MANIFEST_SUFFIXES and (file.is_file() or (file.is_symlink() and not file.exists()))
@@ -50,11 +61,12 @@ def kustomized(folder: Path) -> str:
 
     kustomize renders charts itself (`helmCharts`), where it is told that it may and has a Helm of version 3.
     """
-    argv = [process.find("kubectl"), "kustomize", "--load-restrictor", "LoadRestrictionsNone"]
+    argv = [process.find("kubectl"), "kustomize", "--load-restrictor", "LoadRestrictionsNone", *NO_CLUSTER]
     if helm := shutil.which("helm", path=process.search_path()):
         argv += ["--enable-helm", "--helm-command", helm]
+    more = {name: os.environ.get(name, value) for name, value in UNCOLLECTED.items()}
     try:
-        return process.run([*argv, str(folder)])
+        return process.run([*argv, str(folder)], env={**more, "KUBECONFIG": os.devnull})
     except CommandFailed as error:
         if not helm and "enable-helm" in error.output:
             raise DevenvError(HELM) from error

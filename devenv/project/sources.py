@@ -14,7 +14,7 @@ from devenv.images.folder import read_folder, read_outside
 from devenv.images.graph import OWN, Context, Source
 from devenv.kube import secrecy
 from devenv.kube.objects import Object
-from devenv.project import envfile, gate_inputs, manifests, render, stack
+from devenv.project import envfile, gate_inputs, hashes, manifests, render, stack
 from devenv.project.schema import Image
 from devenv.project.settings import Settings
 from devenv.project.stack import Stack
@@ -28,7 +28,8 @@ def load(settings: Settings) -> Stack:
     env_file, env_text = environment(settings)
     objects, images = manifests.objects(settings), image_sources(settings)
     decisive = gate_inputs.digests(settings.root, settings.project.gates)
-    desired = stack.make(settings, objects, images, env_file, env_text, decisive)
+    with hashes.kept(render.runtime(settings).hashes) as hashed:
+        desired = stack.make(settings, objects, images, env_file, env_text, decisive, hashed)
     masking.hide(secrecy.of_objects(desired.objects))  # those of the table too
     return desired
 

@@ -1,6 +1,6 @@
 """What is wanted: one frozen value made from the settings, the manifests, the images' folders and the env-file."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
@@ -15,6 +15,7 @@ from devenv.kube.objects import (
     Document,
     Id,
     Object,
+    config_hash,
     find,
     node_port,
     prepared,
@@ -120,10 +121,12 @@ def make(
     env_file: Mapping[str, str],
     env_text: str | None,
     inputs: Mapping[str, str] = MappingProxyType({}),
+    hashed: Callable[[Object], str] = config_hash,
 ) -> Stack:
     """Return the desired state. Raise UsageError for what the parts do not agree on.
 
-    `inputs` has the digest of the files that decide about a gate, for the gates that have some.
+    `inputs` has the digest of the files that decide about a gate, for the gates that have some; `hashed` is what
+    `prepared` takes.
     """
     project, written = settings.project, [*objects]
     images = resolve(sources)
@@ -149,7 +152,7 @@ def make(
         project.namespace, project.namespace_labels, {} if project.context else {CHECKOUT: str(settings.root)}
     )
     theirs = [o for o in everything if o.id != home.id]
-    claimed = prepared([merged(home, everything), *theirs, *node_ports.values()], project.name)
+    claimed = prepared([merged(home, everything), *theirs, *node_ports.values()], project.name, hashed)
     by_id = {o.id: o for o in claimed}
     routes = {name: by_id[service.id] for name, service in node_ports.items()}
     made = Stack(settings, images, wanted, tuple(claimed), forwards, env_file, env_text, aliases, routes)

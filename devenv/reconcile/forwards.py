@@ -89,8 +89,23 @@ def moved(folder: Folder, project: Project) -> list[str]:
 
 
 def is_free(port: int) -> bool:
-    """Whether nobody listens on a port of this machine: `localhost` leads many a client to IPv6 first."""
-    return can_bind(socket.AF_INET, "127.0.0.1", port) and can_bind(socket.AF_INET6, "::1", port)
+    """Whether nobody listens on a port of this machine: `localhost` leads many a client to IPv6 first.
+
+    A client whose connection the kernel has given the port to does not keep it for long (forwarder/__main__.py waits).
+    """
+    free = can_bind(socket.AF_INET, "127.0.0.1", port) and can_bind(socket.AF_INET6, "::1", port)
+    return free or not is_listened_on(port)
+
+
+def is_listened_on(port: int) -> bool:
+    """Whether somebody listens on a port, as far as the system lets us see it; what it hides from us may."""
+    import psutil
+
+    try:
+        seen = psutil.net_connections("tcp")
+    except psutil.Error:
+        return True
+    return any(c.status == psutil.CONN_LISTEN and c.laddr and c.laddr.port == port for c in seen)
 
 
 def can_bind(family: socket.AddressFamily, address: str, port: int) -> bool:

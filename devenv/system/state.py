@@ -62,6 +62,11 @@ class Folder:
         return self.path / "runs"
 
     @property
+    def hashes(self) -> Path:
+        """Hashes that are slow to make, for the next command."""
+        return self.path / "hashes.json"
+
+    @property
     def about(self) -> Path:
         """Whose environment it is: its name, namespace, context and checkout."""
         return self.path / "environment.json"
