@@ -126,3 +126,22 @@ def test_a_command_has_the_exit_code_of_a_shell_and_one_that_cannot_be_run_is_to
     monkeypatch.setenv("PATH", "")  # without setpriv, which would tell it itself
     with foreground.guarded() as command, pytest.raises(CannotRun, match="none: cannot be run: No such file"):
         command.run([str(tmp_path / "none")], os.environ)
+
+
+OTHER_THREAD = """
+import signal, sys, threading, time
+from devenv.system.foreground import guarded
+def hears() -> None:
+    time.sleep(0.5)
+    signal.pthread_kill(threading.get_ident(), signal.SIGTERM)  # as the kernel may choose
+    time.sleep(60)
+with guarded() as command:
+    threading.Thread(target=hears, daemon=True).start()
+    code = command.run(["sleep", "60"], {})
+    print(code, flush=True)
+"""
+
+
+def test_a_signal_that_another_thread_was_given_ends_the_command_too() -> None:
+    done = subprocess.run([sys.executable, "-c", OTHER_THREAD], capture_output=True, text=True, check=False, timeout=30)
+    assert done.stdout == f"{128 + signal.SIGTERM}\n", done.stderr

@@ -4,8 +4,10 @@ What ends us ends it, SIGKILL too where the system can see to that; what we do o
 """
 
 import os
+import select
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -38,7 +40,7 @@ class Foreground:
         except OSError as error:
             raise CannotRun(f"{argv[0]}: cannot be run: {error.strerror}") from error
         try:
-            code = child.wait()
+            code = ended(child)
         finally:
             if child.poll() is None:
                 self._end()
@@ -75,6 +77,27 @@ class Foreground:
         with suppress(ProcessLookupError):
             if self._child:
                 self._child.send_signal(number)
+
+
+def ended(child: "subprocess.Popen[bytes]") -> int:
+    """Return how a command has ended. Signals are heard meanwhile, whichever thread has them and however late.
+
+    Where a signal comes just before waitpid(2), or to another thread, that call goes on, and Python hears of nothing.
+    """
+    heard, tells = socket.socketpair()
+    with heard, tells:
+        for end in (heard, tells):
+            end.setblocking(False)
+        before = signal.signal(signal.SIGCHLD, lambda *_: None)  # Python tells only of signals that have a handler
+        former = signal.set_wakeup_fd(tells.fileno(), warn_on_full_buffer=False)
+        try:
+            while (code := child.poll()) is None:
+                select.select([heard], [], [])
+                heard.recv(1 << 12)
+            return code
+        finally:
+            signal.set_wakeup_fd(former)
+            signal.signal(signal.SIGCHLD, before)
 
 
 def from_terminal() -> bool:
