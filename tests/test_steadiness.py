@@ -44,12 +44,12 @@ def fell(begun: float, ended: float) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("spec", "since", "said"),
     [
-        ({}, 0, True), ({}, 2, True), ({}, 3, False), (PROBE, 0, False), ({"startupProbe": {}}, 0, True),
+        ({}, 0, True), ({}, 3, True), ({}, 4, False), (PROBE, 0, False), ({"startupProbe": {}}, 0, True),
         ({"startupProbe": {"exec": {"command": ["true"]}}}, 0, False), ({"livenessProbe": {"exec": {}}}, 0, True),
         ({}, -2, True), ({}, -300, False),  # the node's clock goes before
     ],
 )  # fmt: skip
-def test_a_container_that_nothing_probes_is_believed_once_it_has_run_for_three_seconds(
+def test_a_container_that_nothing_probes_is_believed_once_it_has_run_for_three_whole_seconds(
     spec: Any, since: float, said: bool
 ) -> None:
     pod = made(spec=spec, **running(since))
