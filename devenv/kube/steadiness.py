@@ -10,7 +10,7 @@ from devenv.kube.readiness import Document, spec_of, status_of
 STEADY_AFTER = timedelta(seconds=10)  # a run that lasts for longer, and for twice as long as the one before
 STEADY_AT_LAST = timedelta(minutes=1)  # nobody waits for longer to see a container fall that has run for long
 # Where nothing probes a container the kubelet says Ready as soon as it runs, and it may fall over in a moment. Three
-# seconds and no less: its start and the API server's clock are told without fractions, which may make it a second older.
+# seconds at least: its start and the API server's clock are told without fractions, which may make it a second older.
 SETTLED_AFTER = timedelta(seconds=4)
 # Of a node whose clock goes before the API server's nothing can be said.
 SKEWED = timedelta(seconds=-2)

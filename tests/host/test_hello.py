@@ -49,7 +49,7 @@ def test_the_wheel_brings_another_project_up_and_takes_it_down(hello_project: En
 
     # Between two crashes the kubelet calls ready what nothing probes.
     kept = (env.root / "k8s/hello.yaml").read_text()
-    falls = '          command: ["perl", "-e", "sleep 2; die qq(no bread\\n)"]\n'
+    falls = '          command: ["perl", "-e", "sleep 1; die qq(no bread\\n)"]\n'
     (env.root / "k8s/hello.yaml").write_text(kept[: kept.index("          readinessProbe:")] + falls)
     failed = env.run("up")
     assert failed.returncode == 1
