@@ -102,10 +102,20 @@ def is_listened_on(port: int) -> bool:
     import psutil
 
     try:
-        seen = psutil.net_connections("tcp")
+        return bool(listeners(port))
     except psutil.Error:
         return True
-    return any(c.status == psutil.CONN_LISTEN and c.laddr and c.laddr.port == port for c in seen)
+
+
+def listeners(port: int) -> list[int | None]:
+    """Return the processes that listen on a port of this machine, None for one that the system does not name.
+
+    Raise psutil.Error where it lets us see nothing.
+    """
+    import psutil
+
+    seen = psutil.net_connections("tcp")
+    return [c.pid for c in seen if c.status == psutil.CONN_LISTEN and c.laddr and c.laddr.port == port]
 
 
 def can_bind(family: socket.AddressFamily, address: str, port: int) -> bool:
@@ -124,11 +134,8 @@ def holder(port: int) -> str:
     import psutil
 
     with suppress(psutil.Error):
-        for connection in psutil.net_connections("tcp"):
-            listens = connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr.port == port
-            if listens and connection.pid:
-                found = psutil.Process(connection.pid)
-                return f"process {found.pid} ({found.name()})"  # its arguments may hold a password
+        for pid in filter(None, listeners(port)):
+            return f"process {pid} ({psutil.Process(pid).name()})"  # its arguments may hold a password
     return "a process of another user"
 
 
