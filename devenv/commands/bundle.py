@@ -12,7 +12,6 @@ from devenv.commands.doctor import Check
 from devenv.errors import DevenvError
 from devenv.project import sources
 from devenv.project.settings import Settings
-from devenv.system import state
 from devenv.system.masking import masked
 from devenv.system.state import Folder
 
@@ -27,8 +26,7 @@ def write(target: Path, checks: Iterable[Check], settings: Settings | None) -> N
     if settings:
         learn(settings)
         found["table.toml"] = settings.file.read_text(errors="replace")
-        project = settings.project
-        found |= dict(of_folder(state.folder(project.name, project.context, project.namespace)))
+        found |= dict(of_folder(sources.runtime(settings)))
     try:
         with tarfile.open(target, "w:gz") as archive:
             for name, text in sorted(found.items()):

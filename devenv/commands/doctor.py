@@ -12,6 +12,7 @@ from typing import Any
 from devenv import __version__
 from devenv.errors import DevenvError
 from devenv.images import builder, daemon
+from devenv.project import sources
 from devenv.project.settings import Settings, port_variable
 from devenv.reconcile import forwards
 from devenv.reconcile.preflight import FIRST_BUILD_BYTES, WARM_BYTES
@@ -147,7 +148,7 @@ def proxy(variable: str) -> Check:
 
 def ports(settings: Settings) -> Iterator[Check]:
     """Yield the local ports that another listens on; ours, where their process runs, are ours."""
-    folder = state.folder(settings.project.name, settings.project.context, settings.project.namespace)
+    folder = sources.runtime(settings)
     wanted = {f.local_port: name for name, f in settings.project.forwards.items()}
     if state.is_locked(folder.forwards_lock):
         yield Check("ports", Level.ok, f"{listed(wanted)} are served")

@@ -8,8 +8,7 @@ from pathlib import Path
 from devenv.errors import CannotRun, CommandFailed, DevenvError, UsageError
 from devenv.project.inputs import Chart, Input, Printed
 from devenv.project.settings import Settings
-from devenv.system import process, state
-from devenv.system.state import Folder
+from devenv.system import process
 
 KUSTOMIZATION = ("kustomization.yaml", "kustomization.yml", "Kustomization")  # as kustomize itself looks for it
 MANIFEST_SUFFIXES = (".yaml", ".yml", ".json")  # as kubectl apply -f takes them of a folder
@@ -40,11 +39,6 @@ def texts(settings: Settings, one: Input) -> dict[str, str]:
         return {f"helm template {one}": chart(settings, Chart(chart=one))}
     found = [path] if path.is_file() else sorted(f for f in path.iterdir() if is_manifest(f))
     return {str(file): text_of(file) for file in found}
-
-
-def runtime(settings: Settings) -> Folder:
-    """Return the runtime folder of the environment, be it there or not."""
-    return state.folder(settings.project.name, settings.project.context, settings.project.namespace)
 
 
 def is_manifest(file: Path) -> bool:

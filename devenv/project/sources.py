@@ -18,9 +18,15 @@ from devenv.project import envfile, gate_inputs, hashes, manifests, render, stac
 from devenv.project.schema import Image
 from devenv.project.settings import Settings
 from devenv.project.stack import Stack
-from devenv.system import masking
+from devenv.system import masking, state
+from devenv.system.state import Folder
 
 GOARCH = {"x86_64": "amd64", "aarch64": "arm64"}  # Docker has Go's names of processors
+
+
+def runtime(settings: Settings) -> Folder:
+    """Return the runtime folder of the environment, be it there or not."""
+    return state.folder(settings.project.name, settings.project.context, settings.project.namespace)
 
 
 def load(settings: Settings) -> Stack:
@@ -28,7 +34,7 @@ def load(settings: Settings) -> Stack:
     env_file, env_text = environment(settings)
     objects, images = manifests.objects(settings), image_sources(settings)
     decisive = gate_inputs.digests(settings.root, settings.project.gates)
-    with hashes.kept(render.runtime(settings).hashes) as hashed:
+    with hashes.kept(runtime(settings).hashes) as hashed:
         desired = stack.make(settings, objects, images, env_file, env_text, decisive, hashed)
     masking.hide(secrecy.of_objects(desired.objects))  # those of the table too
     return desired
